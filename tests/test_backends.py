@@ -1,0 +1,80 @@
+"""Without TensorFlow, Keras runs on JAX or PyTorch, and songsep on Keras: everything but the export to ONNX.
+
+It takes a new environment of about 600 MB; SONGSEP_JAX_VENV names a folder to make it in and to find it again. SONGSEP_BACKEND=torch takes PyTorch instead.
+"""
+import configparser, os, re, subprocess, venv
+from pathlib import Path
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+BACKEND = os.environ.get('SONGSEP_BACKEND', 'jax')
+
+LIFE = '''
+import importlib, importlib.util, sys, tempfile
+from pathlib import Path
+import keras, numpy as np, soundfile as sf
+assert importlib.util.find_spec('tensorflow') is None
+for p in sorted(Path(sys.argv[1], 'songsep').glob('[a-z]*.py')): importlib.import_module('songsep.' + p.stem)
+from songsep.core import Config, SongsepError
+from songsep.dataset import Batches, make_dataset
+from songsep.models import export_model, finish_model, open_model
+from songsep.prepare import prepare
+from songsep.songs import separate_song
+from songsep.spectrogram import SpectrogramStore
+from songsep.stems import find_tracks, load_recipe
+from songsep.synth import toy_dataset
+from songsep.training import check_training, train
+
+root = toy_dataset(Path(tempfile.mkdtemp())/'toy', n_tracks=3, seconds=3, sr=8000, fmt='wav')
+with SpectrogramStore.create(root/'a.h5', Config(sr=8000, segment=1., n_fft=512, hop_length=128), load_recipe('drums'), keep_phase=True) as store:
+    prepare(store, find_tracks(root))
+    tracks = list(store)
+
+batches, data = Batches(root/'a.h5', tracks, 4, remixed=True), make_dataset(Batches(root/'a.h5', tracks, 4, remixed=True))
+assert isinstance(data, keras.utils.PyDataset)
+for (x,y),(x2,y2) in zip(batches, data, strict=True): assert (x == x2).all() and (y == y2).all()
+
+kw = dict(arguments=dict(filters=(4, 8), dropout=.2), batch_size=3, remixed=True, n_batches=2, ema=.9, verbose=0)
+whole = train(root/'a.h5', root/'whole', epochs=2, **kw)
+train(root/'a.h5', root/'cut', epochs=1, **kw)
+assert train(root/'a.h5', root/'cut', epochs=2, **kw) == whole
+with np.load(root/'whole'/'training.npz') as a, np.load(root/'cut'/'training.npz') as b: assert all((a[k] == b[k]).all() for k in a)
+
+try: export_model(root/'whole')
+except SongsepError as e: print(e)
+else: raise AssertionError('exported without TensorFlow')
+finish_model(root/'whole')
+song = next(root.glob('*/mix.wav'))
+model = open_model(root/'whole')
+assert model.engine == 'keras'
+receipt = separate_song(song, root/'out', model)
+stems = [sf.read(root/'out'/song.stem/o, dtype='int16')[0].astype(int) for o in receipt['files'].values()]
+assert (sum(stems) == sf.read(song, dtype='int16')[0]).all()
+print(keras.backend.backend(), 'prepared, trained, went on and separated')
+'''
+
+def requirements():
+    "What songsep asks for, with another backend in TensorFlow's place"
+    cfg = configparser.ConfigParser(interpolation=None)
+    cfg.read(ROOT/'settings.ini')
+    names = cfg['DEFAULT']['requirements'].split()
+    return [o for o in names if not re.match('tensorflow', o)] + {'jax': ['jax', 'jaxlib'], 'torch': ['torch']}[BACKEND]
+
+@pytest.fixture(scope='module')
+def python(tmp_path_factory):
+    "Python of an environment without TensorFlow"
+    folder = Path(os.environ.get('SONGSEP_JAX_VENV') or tmp_path_factory.mktemp('venv'))
+    exe = folder/('Scripts/python.exe' if os.name == 'nt' else 'bin/python')
+    if not (folder/'ready').exists():
+        venv.create(folder, with_pip=True)
+        done = subprocess.run([exe, '-m', 'pip', 'install', '-q', '--disable-pip-version-check', '--retries', '1', *requirements()], capture_output=True, text=True)
+        if done.returncode: pytest.skip(f'pip could not install Keras with {BACKEND} here: {done.stderr.strip().splitlines()[-1]}')
+        (folder/'ready').touch()
+    return exe
+
+def test_life_without_tensorflow(python, tmp_path):
+    env = {**os.environ, 'KERAS_BACKEND': BACKEND, 'PYTHONPATH': str(ROOT), 'MPLBACKEND': 'Agg'}
+    done = subprocess.run([python, '-c', LIFE, ROOT], env=env, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f'{BACKEND} prepared, trained, went on and separated' in done.stdout
+    assert 'separating will use Keras' in done.stdout

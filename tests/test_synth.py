@@ -1,0 +1,169 @@
+"Rendering MIDI: what a player must honour, and what a corpus must keep."
+import ctypes, os, random, shutil, subprocess, sys
+from pathlib import Path
+import numpy as np, pytest, soundfile as sf, yaml
+from songsep import synth
+from songsep.core import SongsepError
+from songsep.synth import (Part, SoundFont, Variety, find_midi, find_soundfonts, loudness, read_midi, render_midi, render_parts,
+                           synth_dataset, synth_track, toy_midi, toy_song, tracks_made, write_midi)
+
+SR = 16000
+FONT = next(o for o in find_soundfonts() if o.name=='TimGM6mb.sf2')
+
+def play(notes=((0., 1., 69, 100),), program=48, **kwargs): return render_parts([Part(program, notes, **kwargs)], [FONT], SR)[0]
+def rms(y, a, b): return float(np.sqrt(np.mean(y[int(a*SR):int(b*SR)]**2)))
+def hz(y, a, b):
+    y = y[int(a*SR):int(b*SR)]
+    S = np.abs(np.fft.rfft(y*np.hanning(len(y)), 8*SR))
+    return S[3000:6000].argmax()/8 + 375
+def write(path, rows, division=480): # one track: (delta, bytes)
+    body = b''.join(bytes([d >> 7 | 128, d & 127]) + bytes(o) for d,o in rows) + bytes([0, 255, 47, 0])
+    path.write_bytes(b'MThd' + bytes([0,0,0,6, 0,0, 0,1, division >> 8, division & 255]) + b'MTrk' + len(body).to_bytes(4, 'big') + body)
+    return path
+
+# What a player honours
+
+def test_velocity(): # amplitude goes with its square, and steps of 16 leave no steps
+    peaks = [np.abs(play(((0., .5, 60, v),), program=0)).max() for v in (40, 43, 44, 47, 80)]
+    assert peaks == sorted(peaks) and 3 < peaks[-1]/peaks[0] < 5.5
+
+def test_volume_expression_and_pan(tmp_path):
+    rows = [(0, (0xC0, 16)), (0, (0xB0, 7, 127)), (0, (0x90, 69, 100))]
+    for number,value in ((7, 64), (7, 127), (11, 64), (11, 127), (10, 1)): rows.append((480, (0xB0, number, value)))
+    y = render_midi(write(tmp_path/'a.mid', rows + [(480, (0x80, 69, 0))]), FONT, SR)[0][1]
+    full, soft, back, faint, again, aside = (rms(y, .5*i+.2, .5*i+.45) for i in range(6))
+    assert soft/full == pytest.approx((64/127)**2, rel=.1) and faint/back == pytest.approx((64/127)**2, rel=.1)
+    assert aside/again == pytest.approx(.5**.5, rel=.1)
+
+def test_bend_with_its_range(tmp_path):
+    rows = [(0, (0xC0, 80)), (0, (0xB0, 101, 0)), (0, (0xB0, 100, 0)), (0, (0xB0, 6, 12)), (0, (0x90, 69, 100)), (960, (0xE0, 0, 96))] # a range of an octave, and half of it
+    y = render_midi(write(tmp_path/'a.mid', rows + [(960, (0x80, 69, 0))]), FONT, SR)[0][1]
+    assert 12*np.log2(hz(y, 1.3, 1.9)/hz(y, .3, .9)) == pytest.approx(6, abs=.1)
+    plain, bent = play(program=80), play(program=80, moves=((0., 'bend', 300),))
+    assert 12*np.log2(hz(bent, .2, .9)/hz(plain, .2, .9)) == pytest.approx(3, abs=.1)
+
+def test_modulation_is_heard(): assert np.abs(play(moves=((0., 'wheel', 127),)) - play()).max() > .1*np.abs(play()).max()
+
+def test_pedal_holds(tmp_path):
+    def song(name, *pedal): return read_midi(write(tmp_path/name, [(0, (0x90, 60, 100)), *pedal, (240, (0x80, 60, 0)), (960, (0xB0, 64, 0)), (0, (0x90, 64, 9)), (96, (0x80, 64, 0))]))
+    short, long = song('a.mid')[0].notes[0], song('b.mid', (0, (0xB0, 64, 127)))[0].notes[0]
+    assert short[1] == pytest.approx(.25) and long[1] == pytest.approx(1.25)
+
+def test_a_hat_ends_the_one_before():
+    hats = ((0., .1, 46, 100), (.2, .3, 42, 100))
+    both, closed = play(hats, program=128), play(hats[1:], program=128)
+    n = int(.23*SR)
+    assert np.abs(both[n:n+SR//2] - closed[n:n+SR//2]).max() < 1e-6 < rms(play(hats[:1], program=128), .25, .3)
+
+@pytest.mark.parametrize('program', [0, 24, 33, 56, 73])
+def test_a_note_is_what_fluidsynth_plays(program):
+    ours, font = play(((0., .5, 60, 100),), program), SoundFont(FONT, SR)
+    lib, s, c = font._lib, font._synth, font._channel(0, program)
+    n, held = len(ours)//64*64, 8000//64*64
+    sides = np.zeros((2, n), 'float32')
+    a, b = (o.ctypes.data for o in sides)
+    lib.fluid_synth_noteon(s, c, 60, 100)
+    lib.fluid_synth_write_float(s, held, a, 0, 1, b, 0, 1)
+    lib.fluid_synth_noteoff(s, c, 60)
+    lib.fluid_synth_write_float(s, n-held, a, held, 1, b, held, 1)
+    want = sides.mean(0)
+    assert rms(ours[:n]-want, 0, .5) < .03*rms(want, 0, .5) and rms(ours[:n]-want, .5, 9) < .15*rms(want, .5, 9)
+
+def test_what_was_played_before_changes_nothing():
+    one, parts = [Part(0, ((0., .3, 60, 90), (.5, 3., 64, 70)))], [Part(48, ((0., 5., 60, 90),)), Part(0, ((0., 6., 60, 90), (0., 6., 64, 70)))]
+    synth._soundfont.cache_clear()
+    first = render_parts(one, [FONT], SR)[0]
+    synth._soundfont.cache_clear()
+    render_parts(parts, [FONT]*2, SR)
+    assert (render_parts(one, [FONT], SR)[0] == first).all()
+
+def test_loudness_is_that_of_pyloudnorm():
+    import pyloudnorm
+    ys = list(toy_song(1, 6, 44100)[0].values())
+    for y in (*ys, sum(ys), np.pad(ys[0], (400_000, 300_000))): assert loudness(y, 44100) == pytest.approx(pyloudnorm.Meter(44100).integrated_loudness(y), abs=.15)
+    assert loudness(np.zeros(100), 44100) == -np.inf
+
+# MIDI files
+
+def test_midi_goes_there_and_back(tmp_path):
+    toy_midi(tmp_path/'a.mid', 5, 8)
+    parts = read_midi(tmp_path/'a.mid')
+    write_midi(tmp_path/'b.mid', parts, 97)
+    for a,b in zip(parts, read_midi(tmp_path/'b.mid')):
+        assert a.program==b.program and len(a.notes)==len(b.notes)
+        assert np.abs(np.array(a.notes)-np.array(b.notes)).max() < .01
+
+def test_damaged_midi_is_refused_or_read(tmp_path):
+    rng, whole = random.Random(0), toy_midi(tmp_path/'a.mid', 1, 4).read_bytes()
+    for _ in range(300):
+        data = bytearray(whole[:rng.randrange(len(whole))] if rng.random() < .3 else whole)
+        for _ in range(rng.randrange(1, 20)):
+            if data: data[rng.randrange(len(data))] = rng.randrange(256)
+        (tmp_path/'b.mid').write_bytes(data)
+        try: assert read_midi(tmp_path/'b.mid', 60)
+        except SongsepError as e: assert 'b.mid' in str(e)
+
+def test_nonsense_key_signature_is_ignored(tmp_path):
+    rows = [(0, (255, 0x59, 2, 255, 255)), (0, (0x90, 60, 100)), (96, (0x80, 60, 0))]
+    assert len(read_midi(write(tmp_path/'a.mid', rows))[0].notes)==1
+
+# A corpus
+
+@pytest.fixture
+def songs(tmp_path):
+    for i in (1, 2): toy_midi(tmp_path/f'{i}.mid', i, 3)
+    (tmp_path/'3.mid').write_bytes((tmp_path/'1.mid').read_bytes()[:200])
+    return find_midi([tmp_path])
+
+def contents(root): return {str(o.relative_to(root)): o.read_bytes() for o in sorted(root.rglob('*')) if o.is_file()}
+
+def check(track):
+    stems = [sf.read(o, dtype='int16')[0] for o in sorted((track/'stems').iterdir())]
+    mix = sf.read(next(track.glob('mix.*')), dtype='int16')[0]
+    assert {len(o) for o in stems}=={len(mix)} and (sum(o.astype('int32') for o in stems)==mix).all()
+    assert max(np.abs(o.astype('int32')).max() for o in (mix, *stems)) <= 2**15*10**(-1/20)+len(stems)
+
+@pytest.mark.parametrize('fmt', ['flac', 'wav'])
+def test_varied_corpus(songs, tmp_path, fmt):
+    said, variety = [], Variety(effects=1. if fmt=='flac' else 0)
+    make = lambda out, **kwargs: synth_dataset(songs, tmp_path/out, [FONT], SR, variety=variety, versions=2, fmt=fmt, warn=said.append, **kwargs)
+    out = make('one', n_jobs=1)
+    assert len(said)==2 and all('3.mid' in o for o in said)
+    made = tracks_made(out)
+    assert sorted(v for _,v in made)==[0, 0, 1, 1] and len({uuid for uuid,_ in made})==2 # twins share their UUID
+    for folder,meta in made.values():
+        check(folder)
+        assert meta['variety']['tempo']==.1 and .9 <= meta['tempo'] <= 1.1 and {'level_db', 'effects', 'midi_program_num'} <= meta['stems']['S00'].keys()
+        for m in meta['stems'].values(): assert m['program_num']//8==m['midi_program_num']//8
+    a, b = (made[meta['UUID'], v][0] for v in (0, 1))
+    assert contents(a) != contents(b)
+    assert contents(make('two', n_jobs=2))==contents(out) # bit for bit, on one core or two
+    before = {o: o.stat().st_mtime_ns for o in out.rglob('*') if o.is_file()}
+    shutil.rmtree(a)
+    make('one', n_jobs=1)
+    assert contents(out)==contents(tmp_path/'two') and sum(o.stat().st_mtime_ns != t for o,t in before.items() if a not in o.parents)==0
+
+def test_other_variety_is_refused(songs, tmp_path):
+    synth_dataset(songs[:1], tmp_path/'out', [FONT], SR, n_jobs=1)
+    with pytest.raises(SongsepError, match='variety'): synth_dataset(songs[:1], tmp_path/'out', [FONT], SR, n_jobs=1, variety=Variety(effects=0))
+
+def test_no_font_no_preset(tmp_path, songs):
+    (tmp_path/'bad.sf2').write_bytes(b'RIFF no soundfont')
+    with pytest.raises(SongsepError, match='bad.sf2'): synth_dataset(songs, tmp_path/'out', [tmp_path/'bad.sf2'], SR)
+
+def test_without_the_extra(tmp_path, songs):
+    code = f'''import sys, songsep.synth as s
+s.find_spec = s.find_library = lambda name: None
+try: s.SoundFont({str(FONT)!r})
+except s.SongsepError as e: print(e)
+try: s.read_midi({str(songs[0])!r})
+except s.SongsepError as e: print(e)'''
+    out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
+    assert out.count('songsep[synth]')==2
+
+def test_avl_kit_plays_what_it_has():
+    kits = find_soundfonts(kits=True)
+    if not kits: pytest.skip('needs the AVL drum kits')
+    part = Part(128, ((0., .1, 38, 100), (.5, .6, 62, 100))) # a snare, and a conga that the kit lacks
+    kit, plain = (render_parts([part], [FONT], SR, o)[0] for o in (kits[0], None))
+    assert np.abs(kit[:4000]-plain[:4000]).max() > .01 and rms(kit, .5, .6)==pytest.approx(rms(plain, .5, .6), rel=.2)

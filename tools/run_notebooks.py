@@ -1,0 +1,49 @@
+"""Run notebooks in place and store their outputs, which are what the documentation shows.
+
+    python tools/run_notebooks.py                 all of them
+    python tools/run_notebooks.py 01_audio index  only these
+
+Cells that `nbdev_test` skips keep the outputs they have. What goes to stderr (progress bars, the chatter of
+libraries) is not stored: it changes with every run.
+"""
+import os, sys
+os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+from execnb.nbio import read_nb, write_nb
+from execnb.shell import CaptureShell
+from fastcore.xtras import working_directory
+from nbdev.clean import nbdev_clean
+from nbdev.config import get_config
+from nbdev.doclinks import nbglob
+from nbdev.process import extract_directives
+
+cfg = get_config()
+sys.path.insert(0, str(cfg.config_path))
+skip_flags = set(cfg.tst_flags.split())
+
+def skipped(cell):
+    "Does `nbdev_test` leave this cell alone?"
+    if cell.cell_type != 'code' or 'nbdev_export(' in cell.source: return True
+    directives = extract_directives(cell, remove=False)
+    return directives.get('eval:', [''])[0].lower() == 'false' or bool(skip_flags & directives.keys())
+
+def keep_output(cell): cell.outputs = [o for o in cell.get('outputs', []) if o.get('name') != 'stderr']
+
+def run(path):
+    "Execute one notebook from its own folder; at the first error show it and stop, with the file untouched"
+    nb, shell = read_nb(path), CaptureShell(path, mpl_format='png') # not retina: a page stays small
+    for cell in nb.cells:
+        if not skipped(cell): cell.outputs = []
+    with working_directory(path.parent):
+        try: shell.run_all(nb, exc_stop=True, preproc=skipped, postproc=keep_output)
+        except Exception: sys.exit(shell.prettytb(path))
+    write_nb(nb, path)
+    nbdev_clean(path)
+
+def main(names):
+    paths = {p.stem: p.absolute() for p in sorted(nbglob(as_path=True))}
+    if unknown := set(names) - paths.keys(): sys.exit(f"No notebook named {', '.join(unknown)}. There are: {', '.join(paths)}")
+    for name in names or paths:
+        run(paths[name])
+        print('ran', name)
+
+if __name__ == '__main__': main(sys.argv[1:])
