@@ -4,14 +4,14 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'ORDER', 'SPLEETER', 'SPLEETER_STEMS', 'SPLEETER_CARD', 'ORIGINAL', 'ORIGINAL_CARD', 'REACH',
-           'by_construction', 'load_spleeter', 'load_original', 'cell_kernel', 'spleeter_graph']
+           'by_construction', 'load_spleeter', 'narrow_spleeter', 'load_original', 'cell_kernel', 'spleeter_graph']
 
 # %% ../nbs/19_checkpoints.ipynb #0002
 import re
 from pathlib import Path
 import h5py, keras, numpy as np
-from .core import Config, SongsepError, sha256
-from .unet import build_model, make_spec
+from .core import Config, SongsepError, config_from, sha256
+from .unet import build_model, load_model, make_spec, save_model
 
 # %% ../nbs/19_checkpoints.ipynb #0005
 KINDS = ('conv2d', 'conv2d_transpose', 'batch_normalization')
@@ -89,6 +89,35 @@ def load_spleeter(
     return model, spec | {'imported': {'from': 'Spleeter', 'file': data.name, 'sha256': sha256(data)}}, SPLEETER_CARD.format(stems=n)
 
 # %% ../nbs/19_checkpoints.ipynb #0012
+def narrow_spleeter(
+    parent:str|Path, # Folder of a model that was imported from Spleeter
+    folder:str|Path, # Folder of the model to make
+    stem:str='accompaniment', # Whose U-Net to take
+    filters:tuple=(16, 32, 64, 128, 256), # Channels of the levels to keep, from the top
+    dropout:float=0. # Of the new network, 0 to 1
+) -> keras.Model: # (batch, bins, frames, 1) to the same shape
+    "One of Spleeter's U-Nets for one channel, with its lowest levels taken off; a start for other stems."
+    old, was = load_model(parent)
+    if was['architecture'] != 'spleeter_unet' or stem not in was['targets']: raise SongsepError(f"{parent} has no Spleeter network for {stem}.")
+    arguments = {k: v for k,v in was['arguments'].items() if k != 'softmax'} | dict(filters=list(filters), channels=1, shared=True, dropout=dropout)
+    spec = make_spec(Path(folder).name, [stem], config_from(was['config']), 'spleeter_unet', arguments) | {k: was[k] for k in ('imported',) if k in was}
+    model, at = build_model(spec), was['targets'].index(stem)
+    n, lost = len(filters), len([o for o in old.layers if o.name.startswith('stem0_down')]) - 1 - len(filters)
+    for layer in model.layers:
+        if not (m := re.fullmatch(r'stem0_(down|norm|up)(\d+)', layer.name)): continue
+        kind, j = m[1], int(m[2])
+        lower = kind == 'up' or kind == 'down' and j == n # below the levels that are gone
+        source = old.get_layer(f'stem{at}_{kind}{j + lost*(lower or kind == "norm" and j >= n) + lost*(kind == "norm" and j >= n)}')
+        layer.set_weights([_cut(a, b.shape, j == 0 and kind == 'down') for a,b in zip(source.get_weights(), layer.get_weights())])
+    save_model(folder, model, spec)
+    return model
+
+def _cut(w, shape, first): # the first kernel sums over the channels of the song, the last one takes their mean, others lose inputs that are gone
+    if first and w.ndim == 4: return w.sum(2, keepdims=True)
+    if w.shape[-1] == 2 and shape[-1] == 1: return w.mean(-1, keepdims=True)
+    return w[tuple(slice(n) for n in shape)]
+
+# %% ../nbs/19_checkpoints.ipynb #0014
 ORIGINAL = Config(sr=16000, segment=2., n_fft=2048, hop_length=512) # what its main.py trains with
 ORIGINAL_CARD = """The weights come from a `modelCheckpoint.h5` of the original project, a Spectrogram-Channels U-Net (Oh, Kim and Lee 2018, arXiv 1810.11520) that draws decibels.
 Its output can't fall below 0 dB: in soft passages every target keeps a little of the others."""
@@ -118,7 +147,7 @@ def load_original(
     except OSError as e: raise SongsepError(f"{path} is damaged or no HDF5 file ({str(e).splitlines()[0][:120]}). Copy it again.") from None
     return model, spec | {'imported': {'from': 'the original project', 'file': Path(path).name, 'sha256': sha256(path)}}, ORIGINAL_CARD
 
-# %% ../nbs/19_checkpoints.ipynb #0014
+# %% ../nbs/19_checkpoints.ipynb #0016
 REACH = {'down': lambda i,o: i - 2*o + 1, 'up': lambda i,o: o - 2*i + 1, 'mask': lambda i,o: (i - o + 3)/2} # stride 2; transposed; dilated by 2
 
 def cell_kernel(
@@ -136,7 +165,7 @@ def cell_kernel(
     K = w[grid(k)]*np.logical_and(*grid(ok))[..., None, None] # (o, d, i) of rows, of columns, in, out
     return np.ascontiguousarray(K.transpose(0, 3, 7, 2, 5, 6, 1, 4).reshape(n_out**2*w.shape[3], n_in**2*w.shape[2], 3, 3), 'float32')
 
-# %% ../nbs/19_checkpoints.ipynb #0017
+# %% ../nbs/19_checkpoints.ipynb #0019
 class _Graph:
     "ONNX nodes and constants, written down in order"
     def __init__(self): self.nodes, self.constants = [], []
@@ -156,57 +185,59 @@ class _Graph:
             out, i = y if out is None else self('Add', out, y), i+n
         return out
 
-def _stem_graph(g, mix, get, activation):
-    "One stem's mask before its sigmoid, as cells of 4x4 pixels: (batch, 32, bins/4, frames/4)"
+def _stem_graph(g, mix, get, activation, n_levels):
+    "Masks of one network before their sigmoid, as cells of 4x4 pixels: (batch, 16*masks, bins/4, frames/4)"
     act = (lambda x: g('LeakyRelu', x, alpha=.2), lambda x: g('Relu', x)) if activation=='relu' else (lambda x: g('Elu', x),)*2
     norm = lambda x, j, pixels=1: g('BatchNormalization', x, *[g.constant(np.tile(a, pixels)) for a in get(f'norm{j}')], epsilon=1e-3)
     down = lambda x, n, K, b: g.conv([(x, n)], K.transpose(3, 2, 0, 1), b, strides=[2, 2], pads=[1, 1, 2, 2])
     (k, b), (k1, b1) = get('down0'), get('down1')
-    K = np.zeros((2, 2, 16, 2, 7, 7)) # the first level as cells of 2x2 pixels, straight from the mix
+    channels, n = k.shape[2:]
+    K = np.zeros((2, 2, n, channels, 7, 7)) # the first level as cells of 2x2 pixels, straight from the mix
     for r,c in np.ndindex(2, 2): K[r, c, :, :, 2*r:2*r+5, 2*c:2*c+5] = k.transpose(3, 2, 0, 1)
-    x = g.conv([(mix, 2)], K.reshape(64, 2, 7, 7), np.tile(b, 4), strides=[4, 4], pads=[1, 1, 2, 2])
-    skips = [(x, 64)]
-    x = g.conv([(act[0](norm(x, 0, 4)), 64)], cell_kernel(k1, 'down', 2, 1), b1)
-    skips.append((x, 32))
-    for j in range(2, 6):
+    x = g.conv([(mix, channels)], K.reshape(4*n, channels, 7, 7), np.tile(b, 4), strides=[4, 4], pads=[1, 1, 2, 2])
+    skips = [(x, 4*n)]
+    x = g.conv([(act[0](norm(x, 0, 4)), 4*n)], cell_kernel(k1, 'down', 2, 1), b1)
+    skips.append((x, len(b1)))
+    for j in range(2, n_levels):
         k, b = get(f'down{j}')
         x = down(act[0](norm(x, j-1)), k.shape[2], k, b)
         skips.append((x, k.shape[3]))
     xs = [skips.pop()]
-    for j in range(5):
+    for j in range(n_levels-1):
         k, b = get(f'up{j}')
         K, n = cell_kernel(k.swapaxes(2, 3), 'up', 1, 2), len(b)
         if n >= 64: # many channels: each of the four pixels by itself, without the zeros
             K = K.reshape(2, 2, n, -1, 3, 3)
-            x = g('Concat', *[norm(act[1](g.conv(xs, K[r, c][:, :, :2+r, :2+c], b, pads=[1, 1, r, c])), 6+j) for r,c in np.ndindex(2, 2)], axis=1)
-        else: x = norm(act[1](g.conv(xs, K, np.tile(b, 4))), 6+j, 4)
-        xs = [skips.pop(), (g('DepthToSpace', x, blocksize=2), n) if j < 4 else (x, 4*n)]
-    k, b = get('up5')
-    k = k.swapaxes(2, 3)
-    K = np.concatenate([cell_kernel(o, 'up', 2, 4) for o in np.split(k, 2, 2)], 1)
-    x = norm(act[1](g.conv(xs, K, np.tile(b, 16))), 11, 16)
-    k, b = get('down6')
-    return g.conv([(x, 16)], cell_kernel(k, 'mask', 4, 4), np.tile(b, 16))
+            x = g('Concat', *[norm(act[1](g.conv(xs, K[r, c][:, :, :2+r, :2+c], b, pads=[1, 1, r, c])), n_levels+j) for r,c in np.ndindex(2, 2)], axis=1)
+        else: x = norm(act[1](g.conv(xs, K, np.tile(b, 4))), n_levels+j, 4)
+        xs = [skips.pop(), (g('DepthToSpace', x, blocksize=2), n) if j < n_levels-2 else (x, 4*n)]
+    k, b = get(f'up{n_levels-1}')
+    K = np.concatenate([cell_kernel(o, 'up', 2, 4) for o in np.split(k.swapaxes(2, 3), 2, 2)], 1)
+    x = norm(act[1](g.conv(xs, K, np.tile(b, 16))), 2*n_levels-1, 16)
+    n, (k, b) = 16*len(b), get(f'down{n_levels}')
+    return g.conv([(x, n)], cell_kernel(k, 'mask', 4, 4), np.tile(b, 16))
 
 def spleeter_graph(
-    model:keras.Model, # A `spleeter_unet` of Spleeter's own filters, bins and frames multiples of 64
+    model:keras.Model, # A `spleeter_unet` of at least three levels, whose bins and frames need no padding
     activation:str='relu', # Its `activation`
-    softmax:bool=False # Its `softmax`
+    softmax:bool=False, # Its `softmax`
+    shared:bool=False, # Its `shared`
+    **other # What else it was built with, which shows in its weights
 ): # An `onnx.ModelProto` of the same input and output
     "Write a Spleeter network as an ONNX graph that is quick and small."
     import onnx
     from onnx import TensorProto, helper
-    g, n = _Graph(), model.output_shape[-1]//2
+    names, channels = {o.name for o in model.layers}, model.input_shape[-1]
+    g, n, n_levels = _Graph(), model.output_shape[-1]//channels, sum(o.startswith('stem0_up') for o in names)
     mix = g('Transpose', 'mix', perm=[0, 3, 1, 2])
-    masks = [_stem_graph(g, mix, lambda k: model.get_layer(f'stem{i}_{k}').get_weights(), activation) for i in range(n)]
+    masks = [_stem_graph(g, mix, lambda k: model.get_layer(f'stem{i}_{k}').get_weights(), activation, n_levels) for i in range(1 if shared else n)]
+    masks = [g('DepthToSpace', x, blocksize=4) for x in masks]
     if softmax: # over stems: an axis of its own for them
-        axis = onnx.numpy_helper.from_array(np.array([1]), 'axis')
-        g.constants.append(axis)
-        stacked = g('Softmax', g('Concat', *[g('Unsqueeze', x, 'axis') for x in masks], axis=1), axis=1)
-        g.nodes.append(helper.make_node('Split', [stacked], parts := [f'share{i}' for i in range(n)], axis=1, num_outputs=n))
-        masks = [g('Squeeze', x, 'axis') for x in parts]
-    else: masks = [g('Sigmoid', x) for x in masks]
-    y = g('Concat', *[g('Mul', g('DepthToSpace', x, blocksize=4), mix) for x in masks], axis=1)
+        shape, flat = (onnx.numpy_helper.from_array(np.array(o), k) for k,o in (('stems', [0, n, channels, *model.output_shape[1:3]]), ('flat', [0, n*channels, *model.output_shape[1:3]])))
+        g.constants += [shape, flat]
+        masks = [g('Reshape', g('Softmax', g('Reshape', g('Concat', *masks, axis=1), 'stems'), axis=1), 'flat')]
+    else: masks = [g('Sigmoid', g('Concat', *masks, axis=1) if len(masks) > 1 else masks[0])]
+    y = g('Mul', masks[0], mix if channels == 1 else g('Concat', *[mix]*n, axis=1))
     g('Transpose', y, perm=[0, 2, 3, 1])
     g.nodes[-1].output[0] = 'magnitudes'
     info = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, ['batch', *shape[1:]])

@@ -5,11 +5,11 @@
 # %% auto #0
 __all__ = ['TARGET_PEAK', 'STEM_LUFS', 'toy_notes', 'toy_tone', 'toy_drum', 'gm_meta', 'toy_song', 'loudness', 'level_stems',
            'write_track', 'tracks_made', 'toy_dataset', 'Part', 'read_midi', 'write_midi', 'toy_midi',
-           'find_soundfonts', 'SoundFont', 'render_parts', 'render_midi', 'Variety', 'add_effects', 'vary',
+           'find_soundfonts', 'SoundFont', 'DrumKit', 'render_parts', 'render_midi', 'Variety', 'add_effects', 'vary',
            'synth_track', 'find_midi', 'synth_dataset']
 
 # %% ../nbs/03_synth.ipynb #0002
-import ctypes, hashlib, os, shutil, weakref
+import ctypes, hashlib, os, re, shutil, weakref
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from ctypes.util import find_library
@@ -17,7 +17,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-import numpy as np, soundfile as sf, yaml
+from xml.etree import ElementTree
+import numpy as np, soundfile as sf, soxr, yaml
 from .core import SongsepError, run_jobs
 
 # %% ../nbs/03_synth.ipynb #0006
@@ -391,16 +392,18 @@ def toy_midi(
 # %% ../nbs/03_synth.ipynb #0033
 _FONT_DIRS = ('/usr/share/sounds/sf2', '/usr/share/sounds/sf3', '/usr/share/soundfonts', '/usr/local/share/soundfonts', '/opt/homebrew/share/soundfonts')
 _KIT_DIRS = ('/usr/lib/lv2/avldrums.lv2', '/usr/local/lib/lv2/avldrums.lv2')
+_HYDROGEN_DIRS = ('/usr/share/hydrogen/data/drumkits', '/usr/local/share/hydrogen/data/drumkits')
 
 def _fonts(folders): return {o.resolve().name: o.resolve() for d in folders for o in sorted(Path(d).glob('*.sf[23]')) if o.is_file()}
 
 def find_soundfonts(
     kits:bool=False # Drum kits instead, for `drum_soundfonts`
 ) -> list[Path]: # Soundfonts by file name, each once
-    "General MIDI soundfonts, or the AVL drum kits, that this machine has."
+    "General MIDI soundfonts, or recorded drum kits (AVL, Hydrogen), that this machine has."
     spec = find_spec('pretty_midi') # its package holds TimGM6mb.sf2; it is not imported
     bundled = [Path(spec.origin).parent] if spec else []
     out, drums = _fonts([*_FONT_DIRS, *bundled]), _fonts(_KIT_DIRS)
+    if kits: drums |= {o.parent.name: o.parent for d in _HYDROGEN_DIRS for o in Path(d).glob('*/drumkit.xml')}
     return [v for k,v in sorted((drums if kits else out).items()) if kits or k not in drums]
 
 @cache
@@ -514,14 +517,62 @@ class SoundFont:
             elif kind=='wheel': self._lib.fluid_synth_cc(self._synth, c, 1, value)
             else: self._lib.fluid_synth_channel_pressure(self._synth, c, value)
 
-@lru_cache(maxsize=8)
-def _soundfont(path, sr): return SoundFont(path, sr)
+
 
 # %% ../nbs/03_synth.ipynb #0038
 _KIT = {k: k for k in range(36, 58)} | {35:36, 48:47, 50:45, 52:49} # General MIDI key to AVL key
+_DRUMS = {42: r'clos|chh|hat.*\bcl', 44: r'pedal|hat.*pd', 46: r'open|ohh|hat.*op', 37: r'stick|rim ?click', 39: 'clap', 38: r'snare(?!.*roll)', 36: r'kick|bass ?drum', 54: 'tambourine',
+          56: 'cowbell', 41: r'(tom.*(low|floor))|floor', 45: r'tom.*\bmid|tom 2', 50: r'\btom', 53: 'bell', 51: 'ride', 55: 'splash', 52: 'china', 49: 'crash'} # General MIDI key to what Hydrogen's kits call it; the first that fits
+_ALSO = {35:36, 40:38, 43:41, 47:45, 48:50, 57:49, 59:51, 52:49, 55:49} # keys that another may stand for
+
+class DrumKit:
+    "A drum kit of Hydrogen: a recording for every instrument and force."
+    def __init__(self,
+        path:str|Path, # Its folder, which holds `drumkit.xml`
+        sr:int=44100 # Sample rate, Hz
+    ):
+        self.path, self.sr, self._sounds, self.keys = Path(path), sr, {}, {}
+        try: root = ElementTree.parse(self.path/'drumkit.xml').getroot()
+        except (OSError, ElementTree.ParseError) as e: raise SongsepError(f"{path} can't be read as a drum kit of Hydrogen ({e}).") from None
+        for o in root.iter(): o.tag = o.tag.rpartition('}')[2] # without the namespace
+        for instrument in root.iter('instrument'):
+            name = (instrument.findtext('name') or '').lower()
+            key = next((k for k,words in _DRUMS.items() if re.search(words, name)), None)
+            if key and key not in self.keys and (layers := self._layers(instrument)): self.keys[key] = layers
+        self.keys |= {k: self.keys[v] for k,v in _ALSO.items() if v in self.keys and k not in self.keys}
+        if not {36, 38} <= set(self.keys): raise SongsepError(f"{path} names no bass drum or no snare in its drumkit.xml, so it can't play a drum part.")
+    def _layers(self, instrument): # (highest force, file, gain) of its recordings
+        number = lambda o, name, default: float(o.findtext(name) or default)
+        found = sorted((number(o, 'max', 1), (o.findtext('filename') or '').strip(), number(o, 'gain', 1)) for o in [*instrument.iter('layer')] or [instrument])
+        return [(top, f, gain) for top,name,gain in found if name and (f := self._file(name))]
+    def _file(self, name): # kits name wav files and hold flac files
+        home = self.path.resolve()
+        for f in (home/name, (home/name).with_suffix('.flac')):
+            if f.resolve().is_relative_to(home) and f.is_file(): return f
+    def has(self, bank, preset): return bank == 128 # whatever the preset
+    def tone(self,
+        bank:int, # Like those of `SoundFont.tone`; a kit knows one
+        preset:int, # The same
+        key:int, # MIDI number, one of `keys`
+        velocity:int, # 1 to 127
+        seconds:float, # Not needed: a stroke rings as long as it was recorded
+        moves:tuple=() # Not needed
+    ) -> tuple[np.ndarray, float, int]: # As `SoundFont.tone` gives it
+        "A stroke."
+        top, file, gain = next((o for o in self.keys[key] if velocity/127 <= o[0]), self.keys[key][-1])
+        if file not in self._sounds:
+            y, sr = sf.read(file, dtype='float32', always_2d=True, frames=10*96000)
+            self._sounds[file] = soxr.resample(y.mean(1), sr, self.sr)
+        return self._sounds[file]*np.float32(gain*velocity/127), 8., int(key in (42, 44, 46))
+
+@lru_cache(maxsize=24)
+def _soundfont(path, sr): return DrumKit(path, sr) if Path(path).is_dir() else SoundFont(path, sr)
 
 def _voice(part, key, font, drums): # who plays a key: soundfont, bank, preset and key there
     if part.program < 128: bank, preset = 0, part.program
+    elif isinstance(drums, DrumKit):
+        if key in drums.keys: return drums, 128, 0, key
+        bank, preset = 128, part.kit
     elif not drums.has(128, 0):
         if key in _KIT: return drums, 0, 0, _KIT[key]
         bank, preset = 128, part.kit
@@ -577,7 +628,7 @@ def render_parts(
     parts:list, # A song
     fonts:list, # A General MIDI soundfont for each part, sf2 or sf3
     sr:int=44100, # Sample rate, Hz
-    drum_soundfont:str|Path|None=None # Another for drums: General MIDI or an AVL kit
+    drum_soundfont:str|Path|None=None # Another for drums: General MIDI, an AVL kit, or the folder of a Hydrogen kit
 ) -> list[np.ndarray]: # Waveforms (samples,), mono, float32, from the song's beginning to its last sound
     "Play the parts of a song."
     size = 64*int((max(n[1] for o in parts for n in o.notes) + 10)*sr/64)
@@ -589,7 +640,7 @@ def render_midi(
     midi_path:str|Path, # A General MIDI file
     soundfont:str|Path, # A General MIDI soundfont, sf2 or sf3
     sr:int=44100, # Sample rate, Hz
-    drum_soundfont:str|Path|None=None, # Another for drums: General MIDI or an AVL kit
+    drum_soundfont:str|Path|None=None, # Another for drums: General MIDI, an AVL kit, or the folder of a Hydrogen kit
     max_seconds:float|None=600 # Longer songs end there, seconds; `None` plays them whole
 ) -> list[tuple]: # Pairs of metadata and waveform (samples,), mono, float32, all of one length
     "Play a MIDI file, one stem a part."
@@ -722,7 +773,7 @@ def synth_dataset(
     soundfonts:list|None=None, # General MIDI soundfonts; `None` takes those this machine has
     sr:int=44100, # Sample rate, Hz
     seed:int=0, # Picks a soundfont for every song, and whatever else varies
-    drum_soundfonts:list|None=None, # Soundfonts or AVL kits for the drums; `None` lets the song's own play them
+    drum_soundfonts:list|None=None, # Soundfonts, AVL kits or folders of Hydrogen kits for the drums; `None` lets the song's own play them
     max_seconds:float|None=600, # Longer songs end there, seconds; `None` plays them whole
     n_jobs:int|None=None, # Songs at a time, each in a process; `None` takes all cores, 1 stays in this process
     progress:bool=False, # Show a progress bar
@@ -737,7 +788,7 @@ def synth_dataset(
     warn, out = warn or tqdm.write, Path(out)
     soundfonts = find_soundfonts() if soundfonts is None else soundfonts
     if not soundfonts: raise SongsepError("No soundfont was found. Install one (Debian: apt install fluid-soundfont-gm) or name an sf2 or sf3 file.")
-    for o in [*soundfonts, *(drum_soundfonts or [])]: SoundFont(o, sr)
+    for o in [*soundfonts, *(drum_soundfonts or [])]: _soundfont(str(o), sr)
     if variety and variety.effects: add_effects(np.zeros(64, 'float32'), sr, {})
     plan = _plan(midi_paths, out, versions, dict(sample_rate=sr, seed=seed, max_seconds=max_seconds, variety=variety and asdict(variety)), warn)
     play = partial(_song, soundfonts=[str(o) for o in soundfonts], sr=sr, seed=seed, drum_soundfonts=[str(o) for o in drum_soundfonts or []],

@@ -100,8 +100,8 @@ def strided_unet(
 # %% ../nbs/11_unet.ipynb #0014
 ACTIVATIONS = {'relu': (lambda: layers.LeakyReLU(.2), layers.ReLU), 'elu': (layers.ELU, layers.ELU)} # on the way down, on the way up
 
-def _spleeter_stem(x, i, filters, activation):
-    "Mask logits (batch, bins, frames, 2) of stem `i`; the layers are named, so that their weights can be found"
+def _spleeter_stem(x, i, filters, activation, dropout, n_last, n_out):
+    "Mask logits (batch, bins, frames, n_out) of stem `i`; the layers are named, so that their weights can be found"
     down, up = ACTIVATIONS[activation]
     norm = lambda x, j: layers.BatchNormalization(epsilon=1e-3, name=f'stem{i}_norm{j}')(x)
     conv = lambda kind, j, f, *size, **kw: kind(f, *size, padding='same', kernel_initializer='he_uniform', name=f"stem{i}_{'down' if kind is layers.Conv2D else 'up'}{j}", **kw)
@@ -109,11 +109,11 @@ def _spleeter_stem(x, i, filters, activation):
     for j,f in enumerate(filters):
         if j: x = down()(norm(x, j-1))
         skips.append(x := conv(layers.Conv2D, j, f, 5, strides=2)(x))
-    for j,f in enumerate([*filters[-2::-1], 1]):
+    for j,f in enumerate([*filters[-2::-1], n_last]):
         if j: x = layers.Concatenate()([skips[-1-j], x])
         x = norm(up()(conv(layers.Conv2DTranspose, j, f, 5, strides=2)(x)), n+j) # norm n-1 would belong to the bottom, which has none
-        if j < 3: x = layers.Dropout(.5)(x)
-    return conv(layers.Conv2D, n, 2, 4, dilation_rate=2)(x)
+        if j < 3 and dropout: x = layers.Dropout(dropout)(x)
+    return conv(layers.Conv2D, n, n_out, 4, dilation_rate=2)(x)
 
 def spleeter_unet(
     n_bins:int, # Frequency bins of the input
@@ -121,18 +121,23 @@ def spleeter_unet(
     n_targets:int, # Stems
     activation:str='relu', # `relu` (leaky on the way down; 2 stems) or `elu` (4 and 5 stems)
     softmax:bool=False, # Whether the masks of all stems sum to 1 (5 stems)
-    filters:tuple=(16, 32, 64, 128, 256, 512) # Channels of each level, from the top
-) -> keras.Model: # (batch, bins, frames, 2) to (batch, bins, frames, targets*2), magnitudes; channel c of stem s is s*2 + c
+    filters:tuple=(16, 32, 64, 128, 256, 512), # Channels of each level, from the top
+    channels:int=2, # Of the song, seen at once
+    shared:bool=False, # One U-Net for all stems instead of one each
+    dropout:float=.5 # Share of activations dropped in the three lowest levels on the way up, 0 to 1
+) -> keras.Model: # (batch, bins, frames, channels) to (batch, bins, frames, targets*channels), magnitudes; channel c of stem s is s*channels + c
     "Spleeter: a U-Net of 5x5 strided convolutions for each stem."
     if activation not in ACTIVATIONS: raise SongsepError(f"activation must be one of {', '.join(ACTIVATIONS)}. Received: {activation}")
     def body(x):
-        logits = [_spleeter_stem(x, i, filters, activation) for i in range(n_targets)]
+        stem = lambda i, *sizes: _spleeter_stem(x, i, filters, activation, dropout, *sizes)
+        if shared: logits = ops.split(stem(0, n_targets, n_targets*channels), n_targets, -1) if softmax else [stem(0, n_targets, n_targets*channels)]
+        else: logits = [stem(i, 1, channels) for i in range(n_targets)]
         if not softmax: return ops.concatenate(logits, -1)
         shares = ops.softmax(ops.stack(logits, -1), -1)
         return ops.concatenate([shares[..., i] for i in range(n_targets)], -1)
-    return _around(body, n_bins, n_frames, n_targets, 2**len(filters), 'mask', 'linear', 'spleeter_unet', channels=2, gate='linear' if softmax else 'sigmoid')
+    return _around(body, n_bins, n_frames, n_targets, 2**len(filters), 'mask', 'linear', 'spleeter_unet', channels=channels, gate='linear' if softmax else 'sigmoid')
 
-# %% ../nbs/11_unet.ipynb #0019
+# %% ../nbs/11_unet.ipynb #0021
 ARCHITECTURES = {'unet': unet, 'strided_unet': strided_unet, 'spleeter_unet': spleeter_unet}
 
 def make_spec(

@@ -14,3 +14,8 @@ def shared():
     path = ROOT.parent/'shared'
     if not path.is_dir(): pytest.skip(f'needs the recordings in ../{path.name}')
     return path
+
+PEAK = '''
+def peak(): # kB; what `resource` says begins with the peak of the process that started this one
+    return int(next(o for o in open('/proc/self/status') if o.startswith('VmHWM')).split()[1])
+'''

@@ -2,6 +2,7 @@
 import os, subprocess, sys
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf, yaml
+from conftest import PEAK
 from songsep.check import check_dataset
 from songsep.core import SongsepError
 from songsep.stems import MAX_STEMS, Stem, find_tracks, load_recipe, load_targets
@@ -155,24 +156,24 @@ def short_wav(path, claims):
     b[at:at+4], b[4:8] = [min(2*claims, 2**32-2).to_bytes(4, 'little')]*2
     path.with_suffix('.wav').write_bytes(b)
 
-PEAK = '''
-import resource, sys
+MEMORY = PEAK + '''
+import sys
 from songsep.core import SongsepError
 from songsep.check import check_dataset
 from songsep.stems import find_tracks, load_recipe, load_targets
 import librosa, soxr
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
 try: load_targets(find_tracks(sys.argv[1])[0], load_recipe('drums'), 16000)
 except SongsepError as e: print(e)
 print([p['value'] for p in check_dataset(sys.argv[1], n_jobs=1)['problems'] if p['level']=='error'])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak() - before)
 '''
 
 @pytest.mark.parametrize('lie,claims', [(short_flac, 365*24*3600*16000), (short_flac, 6*3600*16000), (short_flac, 0), (short_wav, 2**31), (short_wav, 3600*16000)],
     ids=['flac of a year', 'flac of six hours', 'flac of unknown length', 'wav of a day', 'wav of an hour'])
 def test_headers_that_lie(toy, lie, claims):
     lie(toy/'Track00001'/'stems'/'S00.flac', min(claims, 2**36-1))
-    res = subprocess.run([sys.executable, '-c', PEAK, toy], capture_output=True, text=True, timeout=60)
+    res = subprocess.run([sys.executable, '-c', MEMORY, toy], capture_output=True, text=True, timeout=60)
     assert res.returncode == 0, res.stderr
     said, checked, grown = res.stdout.splitlines()
     assert 'S00.' in said and 'S00.' in checked and int(grown) < 50_000 # kB

@@ -3,7 +3,7 @@ import hashlib, http.server, io, shutil, tarfile, threading, zipfile
 from pathlib import Path
 import h5py, keras, librosa, numpy as np, pytest, scipy.special, tensorflow as tf
 from songsep import models
-from songsep.checkpoints import KINDS, ORIGINAL, load_original, load_spleeter, spleeter_graph
+from songsep.checkpoints import KINDS, ORIGINAL, load_original, load_spleeter, narrow_spleeter, spleeter_graph
 from songsep.core import Config, SongsepError, read_json, write_json
 from songsep.models import export_model, fetch, import_model, open_model, pull_model, unpack_checkpoint
 from songsep.unet import _db, _pad, build_model, load_model, make_spec, save_model, spleeter_unet, unet
@@ -46,13 +46,14 @@ def test_the_network_is_spleeters(activation, softmax):
     masks = scipy.special.softmax(logits, 3) if softmax else scipy.special.expit(logits)
     assert np.abs(model(X) - (masks*X[..., None, :]).reshape(2, 32, 48, 6)).max() < 1e-3*X.max() # untrained logits are large, and so is their rounding
 
-@pytest.mark.parametrize('arguments', [{}, {'activation': 'elu'}, {'activation': 'elu', 'softmax': True}])
+ONE = {'channels': 1, 'shared': True}
+@pytest.mark.parametrize('arguments', [{}, {'activation': 'elu'}, {'activation': 'elu', 'softmax': True}, ONE | {'filters': (4, 6, 8)}, ONE | {'softmax': True, 'dropout': 0.}, {'shared': True, 'filters': (16, 8, 8, 64, 80)}])
 def test_the_graph_is_the_network(arguments, tmp_path):
     import onnx
-    model = shake(spleeter_unet(64, 128, 2, **arguments))
+    model = shake(spleeter_unet(64, 128, 3, **arguments))
     onnx.save(spleeter_graph(model, **arguments), tmp_path/'model.onnx')
     for n in (1, 3):
-        X = noise(n, 64, 128, 2)
+        X = noise(n, 64, 128, model.input_shape[-1])
         want = np.asarray(model(X))
         assert np.abs(models._onnx(tmp_path/'model.onnx')(X) - want).max() < models.TOLERANCE*np.abs(want).max()
 
@@ -100,6 +101,19 @@ def test_five_stems_from_a_long_session(tmp_path):
     assert spec['arguments'] == {'activation': 'elu', 'softmax': True} and len(spec['targets']) == 5 and model.input_shape == (None, 1536, 512, 2)
     for ours,theirs in (('stem0_down0', 'conv2d_91/kernel'), ('stem4_down6', 'conv2d_125/kernel'), ('stem3_up5', 'conv2d_transpose_114/kernel'), ('stem2_norm6', 'batch_normalization_121/gamma')):
         assert np.asarray(model.get_layer(ours).weights[0]).flat[0] == values[theirs]
+
+def test_one_of_its_networks_for_one_channel(checkpoint, tmp_path):
+    model, spec, _ = load_spleeter(checkpoint)
+    save_model(tmp_path/'two', model, spec)
+    X = noise(1, 1024, 512, 1)
+    whole = np.asarray(model(np.repeat(X, 2, -1)))[..., 2:].mean(-1, keepdims=True)
+    one = narrow_spleeter(tmp_path/'two', tmp_path/'one', filters=(16, 32, 64, 128, 256, 512))
+    assert np.abs(np.asarray(one(X)) - whole).max() < 1e-5*whole.max()
+    small = narrow_spleeter(tmp_path/'two', tmp_path/'small', 'vocals', filters=(16, 32, 64))
+    assert small.get_layer('stem0_up0').get_weights()[0].tolist() == model.get_layer('stem0_up3').get_weights()[0][..., :64].tolist()
+    assert small.get_layer('stem0_norm3').get_weights()[0].tolist() == model.get_layer('stem0_norm9').get_weights()[0].tolist()
+    assert load_model(tmp_path/'small')[1]['targets'] == ['vocals']
+    with pytest.raises(SongsepError, match='no Spleeter network for drums'): narrow_spleeter(tmp_path/'two', tmp_path/'x', 'drums')
 
 def test_what_is_no_spleeter(tmp_path):
     with pytest.raises(SongsepError, match='no TensorFlow checkpoint'): load_spleeter(tmp_path)

@@ -2,6 +2,7 @@
 import json, subprocess, sys
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf
+from conftest import PEAK
 from songsep.audio import probe, read_blocks
 from songsep.core import Config
 from songsep.prepare import prepare
@@ -106,8 +107,8 @@ def test_real_songs_come_back_whole(shared, tmp_path, name):
 
 # Memory
 
-MEMORY = '''
-import resource, sys
+MEMORY = PEAK + '''
+import sys
 from pathlib import Path
 from songsep.core import Config
 from songsep.prepare import prepare
@@ -116,7 +117,7 @@ from songsep.stems import find_tracks, load_recipe
 root, n = Path(sys.argv[1]), int(sys.argv[2])
 with SpectrogramStore.create(root/f'{n}.h5', Config(sr=16000, segment=2., n_fft=2048, hop_length=512), load_recipe('drums')) as store:
     prepare(store, find_tracks(root/'songs')[:n])
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak())
 '''
 
 def test_memory_of_preparing_is_flat(tmp_path):

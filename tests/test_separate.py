@@ -2,6 +2,7 @@
 import os, signal, subprocess, sys, time
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf
+from conftest import PEAK
 from songsep.models import open_model
 from songsep.songs import separate_song, separate_songs
 
@@ -60,14 +61,14 @@ def test_separating_loads_no_tensorflow(tmp_path):
     res = subprocess.run([sys.executable, '-c', code, write_song(tmp_path/'song.wav', 1), tmp_path/'out'], capture_output=True, text=True)
     assert not res.stderr and not res.returncode
 
-MEMORY = '''
-import resource, sys, numpy as np
+MEMORY = PEAK + '''
+import sys, numpy as np
 from songsep.models import open_model
 from songsep.separation import separate_blocks
 rng, n = np.random.default_rng(0), int(sys.argv[1])
 blocks = (rng.standard_normal((2, 1 << 18), 'float32')*np.float32(.1) for _ in range(n))
 for _ in separate_blocks(blocks, 44100, open_model()): pass
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak())
 '''
 
 def test_memory_does_not_know_the_length():

@@ -4,6 +4,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf
+from conftest import PEAK
 from songsep.audio import load_audio, write_audio
 from songsep.check import (check_dataset, check_text, lint_recipe, original_split, recipe_report, recipe_text, refuse_leak, scan_track,
     song_list, splits_of, twins_between)
@@ -290,8 +291,8 @@ def test_every_fault_is_named(tmp_path):
         ('silence', 'no sound', 'error'), ('twice', 'mixture among the stems', 'error'), ('empty', 'cannot be read', 'error'), ('damaged', 'cannot be read', 'error'),
         ('', 'sound that no track takes', 'warning'), ('', 'tracks of several rates', 'warning')}
 
-MEMORY = '''
-import resource, sys
+MEMORY = PEAK + '''
+import sys
 from pathlib import Path
 import numpy as np, soundfile as sf
 from songsep.check import scan_track
@@ -303,7 +304,7 @@ for k in ('drums', 'bass'):
         for _ in range(seconds): f.write(rng.uniform(-.1, .1, (22050, 2)))
 found = scan_track(find_tracks(root)[0], load_recipe('drums'))
 assert found['targets']['drums']['seconds'] == seconds
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(peak())
 '''
 
 def test_memory_of_checking_does_not_know_how_long_a_song_is(tmp_path):

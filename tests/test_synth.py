@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np, pytest, soundfile as sf, yaml
 from songsep import synth
 from songsep.core import SongsepError
-from songsep.synth import (Part, SoundFont, Variety, find_midi, find_soundfonts, loudness, read_midi, render_midi, render_parts,
+from songsep.synth import (DrumKit, Part, SoundFont, Variety, find_midi, find_soundfonts, loudness, read_midi, render_midi, render_parts,
                            synth_dataset, synth_track, toy_midi, toy_song, tracks_made, write_midi)
 
 SR = 16000
@@ -167,3 +167,34 @@ def test_avl_kit_plays_what_it_has():
     part = Part(128, ((0., .1, 38, 100), (.5, .6, 62, 100))) # a snare, and a conga that the kit lacks
     kit, plain = (render_parts([part], [FONT], SR, o)[0] for o in (kits[0], None))
     assert np.abs(kit[:4000]-plain[:4000]).max() > .01 and rms(kit, .5, .6)==pytest.approx(rms(plain, .5, .6), rel=.2)
+
+KIT = """<drumkit_info xmlns="http://www.hydrogen-music.org/drumkit"><instrumentList>
+<instrument><name>Big Kick</name><layer><filename>kick.wav</filename><min>0</min><max>1</max><gain>1</gain></layer></instrument>
+<instrument><name>Snare roll</name><layer><filename>roll.wav</filename></layer></instrument>
+<instrument><name>Snare 1</name><layer><filename>hard.wav</filename><min>0.5</min><max>1</max><gain>2</gain></layer><layer><filename>soft.wav</filename><min>0</min><max>0.5</max></layer></instrument>
+<instrument><name>Closed HH</name><filename>hat.wav</filename></instrument>
+<instrument><name>Ride</name><filename>%s</filename></instrument>
+</instrumentList></drumkit_info>"""
+
+def write_kit(folder, stranger='../../outside.wav'):
+    folder.mkdir(parents=True)
+    for i,k in enumerate(('kick', 'roll', 'hard', 'soft', 'hat')): sf.write(folder/f'{k}.wav', np.full(2000, .05*(i+1)), 2*SR)
+    (folder/'soft.wav').rename(folder/'soft.flac') # as Debian ships them
+    sf.write(folder.parent.parent/'outside.wav', np.ones(100), SR)
+    (folder/'drumkit.xml').write_text(KIT % stranger)
+    return folder
+
+def test_a_recorded_kit_has_a_sound_for_every_force(tmp_path):
+    kit = DrumKit(write_kit(tmp_path/'kits'/'one'), SR)
+    assert sorted(kit.keys) == [35, 36, 38, 40, 42] # and no ride from outside its folder
+    level = lambda key, velocity: float(np.median(kit.tone(128, 0, key, velocity, 1)[0]))/velocity*127
+    assert level(38, 120) == pytest.approx(.3, rel=.01) and level(38, 40) == pytest.approx(.2, rel=.01) and level(35, 90) == pytest.approx(.05, rel=.01)
+    assert len(kit.tone(128, 0, 36, 100, 9)[0]) == 1000 and kit.tone(128, 0, 42, 100, 1)[2] == 1
+    y = render_parts([Part(128, ((0., .1, 36, 127), (.5, .6, 60, 127)))], [FONT], SR, kit.path)[0] # the soundfont plays the bongo
+    assert rms(y, 0, .03) == pytest.approx(.05, rel=.1) and rms(y, .5, .6) > 1e-4
+
+def test_what_is_no_kit(tmp_path):
+    with pytest.raises(SongsepError, match="can't be read as a drum kit"): DrumKit(tmp_path)
+    write_kit(tmp_path/'a'/'b')
+    (tmp_path/'a'/'b'/'kick.wav').unlink()
+    with pytest.raises(SongsepError, match='no bass drum or no snare'): DrumKit(tmp_path/'a'/'b')
