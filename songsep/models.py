@@ -8,10 +8,12 @@ __all__ = ['SHIPPED', 'RELEASE', 'PUBLISHED', 'TOLERANCE', 'FORMATS', 'ENGINES',
            'fetch', 'unpack_checkpoint', 'pull_model', 'models_table']
 
 # %% ../nbs/20_models.ipynb #0002
-import difflib, os, shutil, subprocess, sys, tarfile, tempfile, zipfile, zlib
+import ctypes, difflib, os, shutil, subprocess, sys, tarfile, tempfile, zipfile, zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 import numpy as np
 from .core import Config, Project, SongsepError, config_from, read_spec, safe_name, sha256, write_aside, write_json
@@ -120,6 +122,11 @@ def _to_tflite(model, spec, path):
 
 def _threads(): return min(4, os.cpu_count() or 1) # pieces of song at a time: each takes its memory
 
+@cache
+def _one_heap():
+    "Where the C library is glibc, each thread would get a heap that gives nothing back; one for all needs a third less memory and no more time"
+    with suppress(OSError, AttributeError, TypeError): ctypes.CDLL(None).mallopt(-8, 1) # M_ARENA_MAX of malloc.h
+
 def _session(path):
     import onnxruntime as ort
     options = ort.SessionOptions()
@@ -130,6 +137,7 @@ def _session(path):
 
 def _onnx(path):
     "Starts in the background: Spleeter's 78 MB take half a second, and meanwhile the song can be looked at"
+    _one_heap() # before there are threads
     pool = ThreadPoolExecutor(1)
     session = pool.submit(_session, path)
     pool.shutdown(wait=False)

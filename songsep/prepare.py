@@ -132,7 +132,7 @@ def prepare(
     "Add tracks to a store: stems to targets to segments to spectrograms."
     from tqdm.auto import tqdm
     check_recipe(store.recipe, tracks)
-    if stale := stale_tracks(store, tracks): say(f"{store.path.name} also holds {', '.join(stale)}, which this data lacks; training will use them. `drop` takes them out.")
+    if stale := stale_tracks(store, tracks): say(f"{store.path.name} also holds {', '.join(stale[:5])}{f' and {len(stale)-5} more' if len(stale) > 5 else ''}, which this data lacks; training will use them. `drop` takes them out.")
     todo, failed = [t for t in tracks if t.name not in store], []
     if not todo: return 0
     if n_jobs is None and not dask and not _worth_processes(todo): n_jobs = 1
