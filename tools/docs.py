@@ -1,19 +1,18 @@
-"""Build the documentation into `_docs` on a machine without Quarto, and check every link in it: `python tools/docs.py`
+"""Build the documentation into `_docs`, and check every link in it: `python tools/docs.py`
 
-With Quarto `nbdev_docs` does it, and is what is published. Here nbdev processes the notebooks as always, and smalldocs
-renders them in Quarto's place. It wants help with three things: pages named without the notebook's number, links
-that work from any folder, and mathematics and fonts that need no network.
+With Quarto `nbdev_docs` does the building, and is what is published; `python tools/docs.py check` then looks over what it
+built. Without Quarto nbdev processes the notebooks as always, and smalldocs renders them in Quarto's place. It wants help
+with three things: pages named without the notebook's number, links that work from any folder, and mathematics.
+
+Either way, what a page would fetch from another host is taken out of it.
 """
 import html, re, shutil, sys, tempfile
 from pathlib import Path
 from urllib.parse import unquote
-from latex2mathml.converter import convert
 from nbdev.config import get_config
-from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
-from nbdev.serve import proc_nbs
-from smalldocs.site import build
 
 numbered = r'\d+[a-z]?_(?=\w+\.(?:ipynb|qmd|md)\b)' # `00_core.ipynb` becomes the page `core.html`
+foreign = r'\s(?:src|href)="(?:https?:)?//[^"]*"'
 
 def unnumber(folder, home):
     "Rename pages and the links to them as nbdev's own links want it: relative, and without numbers"
@@ -24,43 +23,69 @@ def unnumber(folder, home):
         p.write_text(text, encoding='utf-8')
         p.rename(p.with_name(re.sub('^' + numbered, '', p.name)))
 
-def mathml(m): return f'<span class="math {m[1]}">' + convert(html.unescape(m[2]), display='block' if m[1]=='display' else 'inline') + '</span>'
-
-def offline(folder):
-    "Formulas as MathML, and nothing fetched from another host"
-    for p in folder.rglob('*.html'):
-        text = re.sub(r'<span class="math (inline|display)">\\[(\[](.*?)\\[)\]]</span>', mathml, p.read_text(encoding='utf-8'), flags=re.S)
-        p.write_text(re.sub(r'<(?:link|script)[^>]*/npm/katex[^>]*>(?:</script>)?', '', text), encoding='utf-8')
-    for p in folder.rglob('site_libs/**/*.css'):
-        p.write_text(re.sub(r'@import url\(https?:[^)]*\);?', '', p.read_text(encoding='utf-8')), encoding='utf-8')
-
-def site(cfg):
+def build(cfg):
     "Build the documentation; the warnings of the build"
+    from nbdev.quarto import refresh_quarto_yml
+    from nbdev.serve import proc_nbs
+    from smalldocs.site import build
     refresh_quarto_yml()
-    nbdev_sidebar()
     with tempfile.TemporaryDirectory() as tmp:
         src = Path(tmp)/'site'
-        shutil.copytree(proc_nbs(force=True), src, ignore=shutil.ignore_patterns(cfg.doc_path.name))
+        shutil.copytree(proc_nbs(force=True, n_workers=0), src, ignore=shutil.ignore_patterns(cfg.doc_path.name))
         unnumber(src, cfg.doc_host + cfg.doc_baseurl.rstrip('/') + '/')
-        warnings = build(src).warnings
+        warnings = [o for o in build(src).warnings if not o.endswith(' is ignored')] # options that Quarto alone needs
         shutil.rmtree(cfg.doc_path, ignore_errors=True)
         shutil.move(src/cfg.doc_path.name, cfg.doc_path)
-    offline(cfg.doc_path)
     return warnings
 
+def mathml(m):
+    "A formula as browsers draw it themselves"
+    from latex2mathml.converter import convert
+    return f'<span class="math {m[1]}">' + convert(html.unescape(m[2]), display='block' if m[1]=='display' else 'inline') + '</span>'
+
+changes = [
+    (r'<span class="math (inline|display)">\\[(\[](.*?)\\[)\]]</span>', mathml),
+    (rf'<script[^>]*{foreign}[^>]*></script>|<link(?=[^>]*rel="(?:stylesheet|pre\w+)")[^>]*{foreign}[^>]*>', ''),
+    (rf'<img(?=[^>]*{foreign})[^>]*\salt="([^"]*)"[^>]*>', r'<span class="badge text-bg-secondary">\1</span>'),
+    # for those who listen to the page, or go through it by keys
+    (r'<img(?![^>]*\salt=)', '<img alt="drawn by the code above"'),
+    (r'<i class="(bi [^"]*)" role="img"(?![^>]*aria-label)', r'<i class="\1" aria-hidden="true"'),
+    (r'<(pre|div class="sd-table")(?![^>]*tabindex)', r'<\1 tabindex="0"')]
+
+def finish(folder):
+    "Mend the pages, so that nothing is fetched from another host: scripts, fonts and styles go, pictures become their text"
+    for p in folder.rglob('*.html'):
+        text = p.read_text(encoding='utf-8')
+        for pattern, new in changes: text = re.sub(pattern, new, text, flags=re.S)
+        p.write_text(text, encoding='utf-8')
+    for p in folder.rglob('*.css'):
+        p.write_text(re.sub(r'@import\s*(?:url\([^)]*//[^)]*\)|"[^"]*//[^"]*")[^;}]*;?', '', p.read_text(encoding='utf-8')), encoding='utf-8')
+
 def broken(folder):
-    "Every link inside the site that leads to no page or to no anchor"
+    "Every link inside the site that leads to no page or to no anchor, and what is still fetched from another host"
     pages = {p.resolve(): p.read_text(encoding='utf-8') for p in folder.rglob('*.html')}
     for page, text in pages.items():
-        for link in map(html.unescape, re.findall(r'(?:href|src)="([^"]+)"', text)):
-            if re.match(r'[a-z]+:|//', link): continue
+        for kind, link in re.findall(r'(href|src)="([^"]+)"', text):
+            link = html.unescape(link)
+            if re.match(r'[a-z]+:|//', link):
+                if kind == 'src' and not link.startswith('data:'): yield f'{page.name} fetches {link}'
+                continue
             name, _, anchor = link.partition('#')
             target = (page.parent/unquote(name)).resolve() if name else page
             if not target.exists() or anchor and target in pages and f'id="{unquote(anchor)}"' not in pages[target]: yield f'{page.name} -> {link}'
 
+def unlisted(cfg):
+    "Every notebook that `sidebar.yml` forgets"
+    from nbdev.doclinks import nbglob
+    listed = (cfg.nbs_path/'sidebar.yml').read_text(encoding='utf-8')
+    found = {p.relative_to(cfg.nbs_path).as_posix() for p in nbglob(as_path=True)}
+    return [f'nbs/sidebar.yml has no line for {o}' for o in sorted(found) if not re.search(rf'(?:- |href: ){re.escape(o)}$', listed, re.M)]
+
 if __name__ == '__main__':
     cfg = get_config()
-    faults = [*site(cfg), *broken(cfg.doc_path)]
+    faults = [] if sys.argv[1:] == ['check'] else build(cfg)
+    finish(cfg.doc_path)
+    faults = [*faults, *unlisted(cfg), *broken(cfg.doc_path)]
     print(*faults, sep='\n')
     print(f'{cfg.doc_path}: {len(list(cfg.doc_path.rglob("*.html")))} pages, {len(faults)} faults')
     sys.exit(bool(faults))
