@@ -224,7 +224,7 @@ def song_judge(
     with SpectrogramStore(store_path) as s:
         recipe, config, learned = s.recipe, s.config, [{'name': t, 'uuid': str(s.h[t].attrs.get('uuid', ''))} for t in s]
     tracks = [t for d in datasets for t in find_tracks(d)]
-    refuse_leak(learned, tracks, f'what {store_path} trains')
+    refuse_leak(learned, tracks, f'a model of {store_path}')
     songs = [t for t,_ in _scored(tracks, recipe, False, say)]
     if not songs: raise SongsepError(f"no track in {', '.join(map(str, datasets))} has a stem for each of {', '.join(recipe.targets)}.")
     spec = {'name': 'in training', 'targets': recipe.targets, 'residual': False}
