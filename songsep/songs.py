@@ -296,7 +296,7 @@ def show_separation(
     song:str|Path, # The song
     folder:str|Path, # Where its `separation.json` is
     receipt:dict # What `separate_song` gave
-): # The figure
+): # The axes, an array with one for each
     "Draw the spectrograms of a song and its stems."
     from songsep.audio import load_audio
     from songsep.spectrogram import stft
@@ -312,7 +312,7 @@ def separate_demo(
     receipt, folder = separate_song(song, out, model), Path(out)/song.stem
     picture = folder/'spectrograms.png'
     import matplotlib; matplotlib.use('Agg')
-    show_separation(song, folder, receipt).savefig(picture, dpi=80)
+    show_separation(song, folder, receipt)[0].figure.savefig(picture, dpi=80)
     return (f"The model `{receipt['model']}` listened to {receipt['samples']/receipt['sr']:.0f} seconds of a real recording ({(DEMO/'credits.txt').read_text().strip()})\n"
             f"and gave every moment of every frequency to {' or '.join(model.stems)}, in shares that sum to one.\n"
             f"{describe(receipt, folder)}\nLook at {picture}, then listen to the stems. Your own song: songsep separate SONG.mp3")
