@@ -171,7 +171,7 @@ def show_scores(
     songs, values = [s for s,h in zip(songs, heard) if h], values[:, heard]
     order = np.nanmean(values, 0).argsort() if songs else []
     ax, rows = _axes(ax, figsize=(8, 1.5 + .22*min(len(songs), 50)), layout='constrained'), np.arange(len(songs))
-    values, names = values[:, order], [songs[i][:40] for i in order]
+    values, names = values[:, order], [s if len(s := songs[i]) < 40 else s[:38] + '…' for i in order]
     if songs: ax.hlines(rows, np.nanmin(values, 0), np.nanmax(values, 0), color='.85', lw=3, zorder=0)
     for k,v,c,m in zip(scores, values, cycle(COLOURS), cycle(MARKS)):
         middle = np.median(v[np.isfinite(v)]) if np.isfinite(v).any() else np.nan

@@ -38,7 +38,8 @@ class Output:
         path = PurePosixPath(self.filename)
         if not {'stem'} <= fields <= {'song', 'stem', 'ext'} or path.is_absolute() or '..' in path.parts:
             raise SongsepError(f"the file name must hold {{stem}}, may hold {{song}} and {{ext}}, and stays below the output folder. Received: {self.filename}")
-        is_lossy(f'x.{self.fmt}')
+        if is_lossy(f'x.{self.fmt}') and self.bit_depth != 'same': raise SongsepError(f"{self.fmt} has no bit depth. Received: {self.bit_depth}")
+        if (self.fmt, self.bit_depth) == ('flac', 'float32'): raise SongsepError('FLAC holds whole numbers only. Choose 24 bits, or the format wav.')
 
     def path(self,
         song:str, # The song's name, perhaps with folders before it
@@ -269,8 +270,8 @@ def _on_cluster(songs, out, model, engine, output, overwrite, dask):
 
 def _here(songs, out, model, engine, output, overwrite, resume, quiet):
     from tqdm.auto import tqdm
-    for name,p in songs.items():
-        with tqdm(total=100, desc=name, unit='%', bar_format='{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left', disable=True if quiet else None, leave=False) as bar:
+    for i,(name,p) in enumerate(songs.items(), 1):
+        with tqdm(total=100, desc=name if len(songs) == 1 else f'{name} ({i} of {len(songs)})', unit='%', bar_format='{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left', disable=True if quiet else None, leave=False) as bar:
             def progress(fraction, stage): bar.update(int(95*fraction + (0 if stage == 'separating' else 5*fraction)) - bar.n)
             try:
                 probe(p) # before the model is waited for
