@@ -10,7 +10,7 @@ __all__ = ['SONGS', 'LEARNING', 'KEEPING', 'app', 'RECIPES', 'RECIPE_HELP', 'ARC
            'data_repair', 'data_stage', 'recipe_show', 'fail', 'main', 'pipeline', 'old_main']
 
 # %% ../nbs/31_cli.ipynb #0002
-import json, os, sys, tempfile, traceback
+import json, os, sys, tempfile, traceback, warnings
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
@@ -240,6 +240,7 @@ def train(
     patience:Annotated[int, typer.Option(help='Stop after so many epochs without improvement', rich_help_panel=COURSE)]=10,
     keep:Annotated[str, typer.Option(help='Weights to keep: of the best epoch, or of the last', rich_help_panel=COURSE)]='best',
     seed:Annotated[int, typer.Option(help='Seed of everything random', rich_help_panel=COURSE)]=0,
+    judge:Annotated[Optional[list[Path]], typer.Option(help='Folder of songs with stems, none of them in the store: their SDR says which epoch is best; may be repeated', rich_help_panel=COURSE)]=None,
     check:Annotated[bool, typer.Option('--check', help='First try whether the training has a chance: some minutes', rich_help_panel=COURSE)]=False,
     tensorboard:Annotated[bool, typer.Option('--tensorboard', help='Log to `logs` in the model folder', rich_help_panel=COURSE)]=False,
     quiet:Quiet=False
@@ -248,18 +249,20 @@ def train(
     from songsep.core import safe_name
     from songsep.models import find_model, finish_model
     from songsep.plots import show_history
+    from songsep.evaluation import song_judge
     with _quietly(): from songsep.training import check_training, train as run
-    folder, size = out/safe_name(name), _batch_size(batch_size)
+    folder, size, monitor = out/safe_name(name), _batch_size(batch_size), 'sdr' if judge else 'val_loss'
     if check:
         tried = check_training(store, architecture, None, size if isinstance(size, int) else 8, learning_rate, seed=seed)
         _say(quiet)(', '.join(f'{k} {v:.3g}' for k,v in tried.items()))
     history = run(store, folder, architecture, None, epochs, size, learning_rate, drop_epoch, weight_decay, optimizer, _numbers(alpha), remix, steps,
                   patience=patience, keep=keep, seed=seed, verbose=0 if quiet else 1 if sys.stdout.isatty() else 2, schedule=schedule, clipnorm=clipnorm, ema=ema,
-                  precision=precision, start=find_model(start) if start else None, bin_balance=bin_balance, tensorboard=tensorboard)
+                  precision=precision, start=find_model(start) if start else None, bin_balance=bin_balance, tensorboard=tensorboard,
+                  judge=song_judge(store, judge, _say(quiet)) if judge else None, monitor=monitor)
     finish_model(folder, say=_say(quiet))
-    show_history(history).figure.savefig(folder/'history.png', bbox_inches='tight')
-    best = min(history['val_loss'])
-    _say(quiet)(f"{folder}: best of {len(history['loss'])} epochs is {history['val_loss'].index(best)+1}, validation loss {best:.4g}")
+    show_history(history, monitor).figure.savefig(folder/'history.png', bbox_inches='tight')
+    best = (max if judge else min)(history[monitor])
+    _say(quiet)(f"{folder}: best of {len(history['loss'])} epochs is {history[monitor].index(best)+1}, {f'SDR {best:.2f} dB' if judge else f'validation loss {best:.4g}'}")
 
 def _batch_size(text):
     if text == 'auto' or text.isdigit() and int(text) > 0: return text if text == 'auto' else int(text)
@@ -473,6 +476,7 @@ def _broken(e):
 def main():
     "The command `songsep`."
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    warnings.filterwarnings('ignore', category=FutureWarning) # what libraries have to say to each other
     if os.environ.get('NO_COLOR') or not sys.stdout.isatty(): os.environ['_TYPER_FORCE_DISABLE_TERMINAL'] = '1' # or Typer colours also files and pipes, where it thinks that someone wants it
     if '--debug' in (sys.argv[:sys.argv.index('--')] if '--' in sys.argv else sys.argv):
         sys.argv.remove('--debug')

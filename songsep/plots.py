@@ -142,8 +142,8 @@ def show_history(
     def line(ax, k, label, **kw): lines.extend(ax.plot(range(1, len(history[k])+1), history[k], marker='.', label=label, **kw))
     for k,label,c in (('loss', 'training', COLOURS[0]), ('val_loss', 'validation', COLOURS[1])):
         if history.get(k): line(ax, k, label, color=c)
-    judged = [k for k in history if k not in ('loss', 'val_loss', 'learning_rate') and history[k]]
-    for k in judged[:1] or [k for k in ('learning_rate',) if history.get(k)]:
+    others = [k for k in (monitor, 'sdr', *history, 'learning_rate') if history.get(k) and k not in ('loss', 'val_loss')]
+    for k in sorted(others, key=lambda k: k == 'learning_rate')[:1]:
         right, label = ax.twinx(), k.replace('_', ' ')
         right.set_ylabel(label + ' (dB)'*('sdr' in k))
         if k == 'learning_rate': right.set_yscale('log')
