@@ -4,9 +4,9 @@
     python tools/run_notebooks.py 01_audio index  only these
 
 Cells that `nbdev_test` skips keep the outputs they have. What goes to stderr (progress bars, the chatter of
-libraries) is not stored: it changes with every run.
+libraries) is not stored: it changes with every run. Large pictures are made smaller.
 """
-import os, sys
+import base64, io, os, sys
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 from execnb.nbio import read_nb, write_nb
 from execnb.shell import CaptureShell
@@ -15,6 +15,7 @@ from nbdev.clean import nbdev_clean
 from nbdev.config import get_config
 from nbdev.doclinks import nbglob
 from nbdev.process import extract_directives
+from PIL import Image
 
 cfg = get_config()
 sys.path.insert(0, str(cfg.config_path))
@@ -26,7 +27,17 @@ def skipped(cell):
     directives = extract_directives(cell, remove=False)
     return directives.get('eval:', [''])[0].lower() == 'false' or bool(skip_flags & directives.keys())
 
-def keep_output(cell): cell.outputs = [o for o in cell.get('outputs', []) if o.get('name') != 'stderr']
+def shrink(png):
+    "A large picture in 128 colours, which look the same in a third of the bytes"
+    picture, out = Image.open(io.BytesIO(base64.b64decode(png))).convert('RGBA'), io.BytesIO()
+    if len(png) < 100_000 or picture.getextrema()[3][0] < 255: return png # small, or transparent
+    picture.convert('RGB').quantize(128, dither=Image.Dither.NONE).save(out, 'png', optimize=True)
+    return base64.b64encode(out.getvalue()).decode()
+
+def keep_output(cell):
+    cell.outputs = [o for o in cell.get('outputs', []) if o.get('name') != 'stderr']
+    for o in cell.outputs:
+        if png := o.get('data', {}).get('image/png'): o['data']['image/png'] = shrink(png if isinstance(png, str) else ''.join(png))
 
 def run(path):
     "Execute one notebook from its own folder; at the first error show it and stop, with the file untouched"
