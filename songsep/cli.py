@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['app', 'Paths', 'models', 'data', 'recipe', 'Models', 'old', 'demo', 'separate', 'doctor', 'submix', 'prepare',
            'train', 'synth', 'evaluate', 'models_list', 'models_pull', 'models_import', 'models_export', 'data_check',
-           'data_verify', 'data_repair', 'data_stage', 'recipe_show', 'fail', 'main', 'pipeline', 'old_main']
+           'data_verify', 'data_repair', 'data_stage', 'recipe_show', 'open_app', 'fail', 'main', 'pipeline',
+           'old_main']
 
 # %% ../nbs/31_cli.ipynb #0002
 import os, sys
@@ -61,6 +62,7 @@ def separate(
     resume:Annotated[bool, typer.Option('--resume/--no-resume', help='Continue what was stopped, or begin anew')]=True,
     engine:Annotated[str, typer.Option(help='auto, onnx or keras')]='auto',
     dask:Annotated[Optional[str], typer.Option(help='Address of a Dask scheduler, to spread songs over its workers')]=None,
+    report:Annotated[bool, typer.Option('--report', help='Write a page to listen with, console.html, beside the stems')]=False,
     quiet:Annotated[bool, typer.Option('-q', '--quiet', help='Say only what went wrong')]=False
 ):
     "Separate songs into the stems that a model knows."
@@ -68,7 +70,16 @@ def separate(
     output = Output(tuple(stems.split(',')) if stems else (), tuple(mix or ()), two_stems, fmt, bit_depth, filename)
     said = (lambda s: None) if quiet else print
     done = separate_songs(songs, out, model, output, engine, overwrite, resume, dask, said, quiet)
+    if report: _write_consoles(done, songs, out, output, said)
     _fail_for(done, quiet)
+
+def _write_consoles(done, songs, out, output, say):
+    "A page for each song that was separated"
+    from songsep.console import write_report
+    from songsep.songs import find_songs
+    for name,path in find_songs(songs, out).items():
+        receipt, page = (out/output.path(name, *o) for o in (('separation', 'json'), ('console', 'html')))
+        if isinstance(done[name], dict): say(f"{write_report(page, receipt, path)}: open it in a browser")
 
 def _fail_for(done, tell):
     "End with the right exit code: a song that failed was named where it failed"
@@ -316,6 +327,20 @@ def recipe_show(
     report = recipe_report(r, tracks, jobs)
     print(recipe_text(report))
     for o in lint_recipe(r, tracks, report): print(f"- {o}")
+
+# %% ../nbs/31_cli.ipynb #x2
+@app.command('app')
+def open_app(
+    root:Annotated[Path, typer.Option(help='A folder whose saved_models/ and songs are offered')]=Path('.'),
+    data:Annotated[Optional[list[Path]], typer.Option(help='A dataset for recipes and for listening to a training; may be repeated')]=None,
+    host:Annotated[str, typer.Option(help='Address to listen at; 127.0.0.1 is this machine alone')]='127.0.0.1',
+    port:Annotated[int, typer.Option(help='Port to listen at; 0 takes a free one')]=8866,
+    upload_mb:Annotated[int, typer.Option(help='Largest song that may be uploaded, MB')]=100,
+    browser:Annotated[bool, typer.Option('--browser/--no-browser', help='Open it in a browser')]=True
+):
+    "Serve a page that separates songs, watches trainings and makes recipes."
+    from songsep.app import serve_app
+    serve_app(root, data or (), host, port, upload_mb, browser)
 
 # %% ../nbs/31_cli.ipynb #0016
 def _run(app, args=None):
