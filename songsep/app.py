@@ -58,7 +58,8 @@ class Desk:
         path:Path # A file in the visitor's folder
     ) -> str: # HTML
         "What leads to a file."
-        size = f'{path.stat().st_size/1e6:.1f} MB'
+        n = path.stat().st_size
+        size = f'{n/1e6:.1f} MB' if n >= 1e5 else f'{n/1e3:.1f} kB'
         if not self.address: return f'<code>{escape(str(path))}</code> ({size})'
         return f'<a href="{self.address}{quote(path.relative_to(self.folder.parent).as_posix())}" download="{escape(path.name)}">{escape(path.name)}</a> ({size})'
 
@@ -68,11 +69,11 @@ _STYLE = '''<style>
 .songsep h1 { font-size: 1.6rem; margin: .75rem 0 .25rem; } .songsep h2 { font-size: 1.1rem; margin: .75rem 0 .25rem; line-height: 1.3; }
 .songsep p { margin: .25rem 0; line-height: 1.5; max-width: 46rem; white-space: normal; }
 .songsep .fault { color: #a3160c; font-weight: 600; } .songsep table { border-collapse: collapse; margin: .5rem 0; }
-.songsep th, .songsep td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid #d0d5db; font-variant-numeric: tabular-nums; }
+.songsep th, .songsep td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--jp-border-color2, #d0d5db); font-variant-numeric: tabular-nums; }
 .songsep td.n, .songsep th.n { text-align: right; } .songsep .share { display: inline-block; height: .7em; background: #0b62a8; border-radius: 2px; margin-right: .5em; }
-.songsep pre { background: #f4f5f7; padding: .75rem; border-radius: .4rem; overflow: auto; line-height: 1.4; } .songsep img { max-width: 100%; }
-.songsep .widget-html-content, .songsep .widget-html { height: auto; overflow: visible; } .songsep .lm-TabBar-tabLabel, .songsep .p-TabBar-tabLabel { font-size: 1rem; }
-.songsep .jupyter-button { height: 36px; line-height: 34px; padding: 0 1rem; } .songsep .jupyter-button.mod-primary { background: #0b62a8; color: #fff; } .songsep a { color: #0b62a8; }
+.songsep pre { background: var(--jp-layout-color2, #f4f5f7); padding: .75rem; border-radius: .4rem; overflow: auto; line-height: 1.4; } .songsep img { max-width: 100%; }
+.songsep .widget-html-content, .songsep .widget-html { height: auto; overflow: visible; } .songsep .lm-TabBar-tabLabel { font-size: 1rem; color: var(--jp-ui-font-color1, #1b1f24); }
+.songsep .jupyter-button { height: 30px; line-height: 28px; padding: 0 1rem; width: auto; min-width: 9rem; } .songsep caption { text-align: left; padding-bottom: .25rem; caption-side: top; } .songsep .jupyter-button.mod-primary { background: #0b62a8; color: #fff; } .songsep a { color: var(--jp-content-link-color, #0b62a8); text-decoration: underline; }
 </style>'''
 
 def _html(s='', **kw):
@@ -99,7 +100,7 @@ class SongPanel:
     ):
         import ipywidgets as w
         self.desk, self.engine = desk, None
-        self.upload = w.FileUpload(accept=','.join(sorted(AUDIO_SUFFIXES)), description='Upload a song', layout=w.Layout(width='12rem', height='36px'))
+        self.upload = w.FileUpload(accept=','.join(sorted(AUDIO_SUFFIXES)), description='Upload a song', layout=w.Layout(width='12rem', height='30px'))
         self.song, self.model = w.Dropdown(options=desk.songs(), description='Song', **_wide()), w.Dropdown(options=list_models(desk.project.root), description='Model', **_wide())
         self.stems, self.format = w.HBox(layout=w.Layout(flex_flow='row wrap')), w.Dropdown(options=['wav', 'flac', 'mp3'], description='Files', **_wide(layout=w.Layout(width='14rem')))
         self.button, self.bar = w.Button(description='Take it apart', button_style='primary'), w.FloatProgress(max=1, layout=w.Layout(width='20rem', visibility='hidden'))
@@ -121,7 +122,7 @@ class SongPanel:
         import ipywidgets as w
         try: self.engine, self.says.value = open_model(self.model.value), ''
         except SongsepError as e: self.engine, self.says.value = None, _fault(e)
-        self.stems.children = [w.Checkbox(True, description=o, indent=False, layout=w.Layout(width='auto', margin='2px 1rem 2px 6rem' if i == 0 else '2px 1rem 2px 0')) for i,o in enumerate(self.engine.stems if self.engine else [])]
+        self.stems.children = [w.Checkbox(True, description=o, indent=False, layout=w.Layout(width='auto', margin='2px 1rem 2px 6.6rem' if i == 0 else '2px 1rem 2px 0')) for i,o in enumerate(self.engine.stems if self.engine else [])]
     def _progress(self, start, fraction, stage):
         self.bar.value = .95*fraction if stage == 'separating' else .95 + .05*fraction
         gone = time.perf_counter() - start
@@ -380,6 +381,11 @@ class App:
 _NOTEBOOK = dict(cells=[dict(cell_type='code', id='app', execution_count=None, metadata={}, outputs=[], source='from songsep.app import App\nApp.served()')],
     metadata=dict(title='songsep', kernelspec=dict(display_name='Python 3', language='python', name='python3')), nbformat=4, nbformat_minor=5)
 
+# voila's page names style sheets of another host; with its own icons it looks the same without them
+_TEMPLATE = '''{% extends 'voila/templates/lab/index.html.j2' %}
+{% block notebook_css %}{{ super() | replace('rel="stylesheet" href="http', 'rel="none" data-was="http') }}{% endblock %}'''
+_POLICY = "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' data: ws: wss:; frame-ancestors 'self'"
+
 def _free_port(host, port):
     family = socket.AF_INET6 if ':' in host else socket.AF_INET
     with socket.socket(family) as s:
@@ -397,19 +403,26 @@ def serve_app(
     browser:bool=True # Open it in a browser
 ):
     "Serve the app until it is stopped."
+    port = _free_port(host, port)
+    for o in datasets: find_tracks(o)
     try:
         import ipykernel
         from traitlets.config import Config
         from voila.app import Voila
     except ImportError: raise SongsepError('the app needs voila: pip install "songsep[app]".') from None
-    for o in datasets: find_tracks(o)
-    port = _free_port(host, port)
     with tempfile.TemporaryDirectory(prefix='songsep-app-') as d:
         notebook = Path(d)/'songsep.ipynb'
         notebook.write_text(json.dumps(_NOTEBOOK))
+        template = Path(d)/'share'/'voila'/'templates'/'songsep'
+        template.mkdir(parents=True)
+        (template/'index.html.j2').write_text(_TEMPLATE)
+        (template/'conf.json').write_text('{"base_template": "lab"}')
+        os.environ['JUPYTER_PATH'] = os.pathsep.join([str(Path(d)/'share'), *filter(None, [os.environ.get('JUPYTER_PATH')])])
         os.environ['SONGSEP_APP'] = json.dumps(dict(root=str(Path(root).resolve()), datasets=[str(Path(o).resolve()) for o in datasets], within=d, address='voila/files/', upload_mb=upload_mb))
         print(f"http://{f'[{host}]' if ':' in host else host}:{port} - stop it with Ctrl-C" + ('' if host in ('127.0.0.1', '::1', 'localhost') else '. Whoever reaches this address can use it.'), flush=True)
-        config = Config(Voila=dict(ip=host, port=port, port_retries=0, open_browser=browser, log_level='ERROR', tornado_settings={'websocket_max_message_size': int(2e6*upload_mb + 1e7)}),
-            VoilaConfiguration=dict(file_allowlist=[r'songsep-[\w-]+/(results|recipes)/.+\.(wav|flac|mp3|yaml)']),
-            MappingKernelManager=dict(cull_interval=60, cull_idle_timeout=7200, cull_connected=True))
+        settings = {'websocket_max_message_size': int(2e6*upload_mb + 1e7), 'headers': {'Content-Security-Policy': _POLICY},
+                    'disable_check_xsrf': True} # a page that is left says so without a token; its Python's name can't be guessed
+        config = Config(Voila=dict(ip=host, port=port, port_retries=0, open_browser=browser, log_level='ERROR', tornado_settings=settings),
+            VoilaConfiguration=dict(template='songsep', file_allowlist=[r'songsep-[\w-]+/(results|recipes)/.+\.(wav|flac|mp3|yaml)']),
+            MappingKernelManager=dict(cull_interval=60, cull_idle_timeout=300)) # a page that was torn away says nothing
         Voila.launch_instance([str(notebook)], config=config)

@@ -1,9 +1,11 @@
 "The mixing console in Chromium: what is heard is measured, not what is lit."
-import time
+import subprocess, sys, time
+from pathlib import Path
 import numpy as np, pytest
 from songsep.audio import write_audio
 from songsep.console import console_page, framed
 from songsep.core import SongsepError
+from songsep.synth import toy_song
 
 SR, SECONDS = 16000, 4
 TONES = {'drums': 500, 'bass': 1000, 'piano': 2000} # Hz
@@ -189,3 +191,18 @@ def test_everything_is_reached_by_the_keyboard(console):
         seen.append(console.evaluate('document.activeElement.getAttribute("aria-label") || document.activeElement.innerText'))
     assert seen[:7] == ['Play', 'Position', 'Loop from here', 'Loop', 'Loop to here', 'Stems', 'Original']
     assert seen[7:13] == ['Solo drums', 'Mute drums', 'Volume of drums', 'Solo bass', 'Mute bass', 'Volume of bass']
+
+def test_the_command_writes_the_page_beside_the_stems(page, tmp_path):
+    sr = 22050
+    for name,seed in (('first', 0), ('second', 1)): write_audio(tmp_path/f'{name}.wav', sum(toy_song(seed, 2., sr)[0].values()), sr)
+    run = lambda *args: subprocess.run([Path(sys.executable).with_name('songsep'), 'separate', *map(str, args), '-o', tmp_path/'out', '--report'], capture_output=True, text=True)
+    done = run(tmp_path/'first.wav', tmp_path/'second.wav')
+    assert not done.returncode and f"{tmp_path/'out'/'second'/'console.html'}: open it in a browser" in done.stdout
+    assert sorted(o.name for o in (tmp_path/'out'/'first').iterdir()) == ['accompaniments.wav', 'console.html', 'drums.wav', 'separation.json']
+    page.goto((tmp_path/'out'/'first'/'console.html').as_uri())
+    until(page, '!document.querySelector(".play").disabled')
+    assert page.locator('h1').inner_text() == 'first' and page.locator('h2').all_inner_texts() == ['Original', 'drums', 'accompaniments']
+    y, whole = (np.array(page.evaluate(f'async () => {{ songsep.console.hearOriginal({o}); return Array.from((await songsep.console.render(.2, 1))[0]) }}')) for o in ('false', 'true'))
+    assert 10*np.log10(np.mean((y - whole)**2)/np.mean(whole**2)) < -10 # as far as mp3 lets them agree
+    (tmp_path/'out'/'first'/'console.html').write_text('my diary')
+    assert run(tmp_path/'first.wav').returncode == 2 and (tmp_path/'out'/'first'/'console.html').read_text() == 'my diary'
