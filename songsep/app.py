@@ -224,7 +224,9 @@ class TrainingPanel:
         threading.Thread(target=self._keep_looking, args=(self.stop,), daemon=True).start()
     def _keep_looking(self, stop):
         while not stop.wait(1): self.look()
-    def listen(self, seconds=30):
+    def listen(self,
+        seconds:float=30 # How much of the song
+    ):
         "Let the network take apart the beginning of the chosen song."
         self.button.disabled = True
         try:

@@ -89,7 +89,7 @@ def test_seek_changes_what_is_heard(console):
     assert console.evaluate('songsep.console.position') == 0
 
 def test_it_plays_and_the_meter_moves(console):
-    console.evaluate('songsep.console.seek(2.2)')
+    console.evaluate('songsep.console.setLoop(2.2, 3.9)') # so that a slow machine does not come to the end
     console.keyboard.press(' ')
     until(console, 'songsep.console.now() > 2.5')
     assert max(console.evaluate('songsep.console.peaks()')) > .2
@@ -103,7 +103,7 @@ def test_it_plays_and_the_meter_moves(console):
     console.get_by_label('Position').focus()
     console.keyboard.press(' ')
     assert console.evaluate('songsep.console.playing === null')
-    assert console.evaluate('songsep.console.now()') == console.evaluate('songsep.console.now()') > 2.5
+    assert console.evaluate('songsep.console.now()') == console.evaluate('songsep.console.now()') > 2.15
 
 def test_loop(console):
     box = console.locator('.picture').first.bounding_box()
