@@ -85,6 +85,8 @@ class Batches:
             if remixed and not s.keep_phase: raise SongsepError(f"{path} holds magnitudes only, which don't add. Prepare it with the phase kept to remix songs.")
             self.index = [(t, i) for t in tracks for i in range(len(s[t]['mix']))]
             self.targets, c = s.targets, s.config
+            has = {(t, k): s[t][k].ds.attrs['mean_norm'] > 0 for t in tracks for k in s.targets}
+            self.heard = [[n for n,(t,_) in enumerate(self.index) if has[t, k]] for k in s.targets] # for each target, the segments of songs that have it
         if not self.index: raise SongsepError(f"{path}: no segments in {len(tracks)} tracks.")
         self.shape = (c.n_bins, c.n_frames)
         _readers()
@@ -116,11 +118,11 @@ class Batches:
         return np.concatenate([rng.permutation(n) if self.shuffle else np.arange(n) for _ in range(-(-self.n_rows//n))])[:self.n_rows]
     def _rows(self, epoch, i):
         "For each row: where chance comes from, and the segment that each target is taken from"
-        order, n, (part, parts) = self._order(epoch), len(self.index), self.share
+        order, (part, parts) = self._order(epoch), self.share
         for p in range(i*self.batch_size, min((i+1)*self.batch_size, len(order)))[part::parts]:
             rng = np.random.default_rng([self.seed, epoch, p])
             own = not self.remixed or rng.random() < .3 # now and then the stems of one song, which play together
-            yield rng, [int(order[p])] + [int(order[p] if own else rng.integers(n)) for _ in self.targets[1:]]
+            yield rng, [int(order[p] if own or not heard else heard[rng.integers(len(heard))]) for heard in self.heard]
     def _read(self, store, epoch, i):
         rows, names = list(self._rows(epoch, i)), self.targets if self.remixed else [*self.targets, 'mix']
         fetch, dtype = (store.fetch_complex, 'complex64') if self.remixed else (store.fetch, 'float32')

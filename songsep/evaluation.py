@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'PROTOCOL', 'si_sdr', 'sdr', 'mixture_baseline', 'hpss_baseline', 'ratio_oracle', 'wiener_oracle',
-           'score_stems', 'evaluate_tracks', 'medians', 'evaluate_model', 'way_to_ideal', 'scores_table']
+           'score_stems', 'evaluate_tracks', 'medians', 'evaluate_model', 'way_to_ideal', 'scores_table', 'song_judge']
 
 # %% ../nbs/22_evaluation.ipynb #0002
 import functools, warnings
@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from .core import SongsepError, run_jobs
 from .check import refuse_leak
-from .models import open_model
+from .models import Model, open_model
 from .separation import ratio_masks, separate_blocks
-from .spectrogram import istft, stft
+from .spectrogram import SpectrogramStore, istft, stft
 from .stems import Recipe, Track, check_recipe, find_tracks, load_recipe, load_targets, recipe_from, target_of
 
 # %% ../nbs/22_evaluation.ipynb #0005
@@ -149,15 +149,13 @@ METHODS = { # what stands beside a model: the true stems may be used by the last
 @functools.lru_cache(1)
 def _opened(folder): return open_model(folder)
 
-def _separated(folder, y, sr):
-    m = _opened(folder)
-    return dict(zip(m.stems, np.concatenate(list(separate_blocks([y], sr, m)), -1)))
+def _separated(m, y, sr): return dict(zip(m.stems, np.concatenate(list(separate_blocks([y], sr, m)), -1)))
 
 def _score(folder, recipe, item):
     "One song by one method"
     track, targets, method = item
     ys, sr, _ = load_targets(track, recipe, mono=False)
-    got = METHODS[method](ys, targets) if method in METHODS else _separated(folder, ys['mix'], sr)
+    got = METHODS[method](ys, targets) if method in METHODS else _separated(_opened(folder), ys['mix'], sr)
     return score_stems(ys, {k: got[k] for k in targets}, sr)
 
 def evaluate_model(
@@ -215,3 +213,24 @@ def scores_table(
         way = [way_to_ideal(scores, n, k) for k in ('sdr', 'si_sdr')]
         lines.append(f"\nFrom the untouched mixture to the ideal mask, {n} goes " + ', '.join(f"{way[0][t]:.0f} % (SI-SDR {way[1][t]:.0f} %) of the way for {t}" for t in way[0]) + '.')
     return '\n'.join(lines)
+
+# %% ../nbs/22_evaluation.ipynb #0019
+def song_judge(
+    store_path:str|Path, # The store that is trained on
+    datasets:list[str|Path], # Folders of songs with stems, none of them in the store
+    say:Callable=print # Takes a sentence about a track that can't be scored
+) -> Callable: # Takes the Keras model; gives `sdr_<target>`, the median over songs, and `sdr`, the mean of these, decibels
+    "Judge a model in training by the SDR of whole songs: for `judge` of `songsep.training.train`, with `monitor='sdr'`."
+    with SpectrogramStore(store_path) as s:
+        recipe, config, learned = s.recipe, s.config, [{'name': t, 'uuid': str(s.h[t].attrs.get('uuid', ''))} for t in s]
+    tracks = [t for d in datasets for t in find_tracks(d)]
+    refuse_leak(learned, tracks, f'a model of {store_path}')
+    songs = [t for t,_ in _scored(tracks, recipe, False, say)]
+    if not songs: raise SongsepError(f"no track in {', '.join(map(str, datasets))} has a stem for each of {', '.join(recipe.targets)}.")
+    spec = {'name': 'in training', 'targets': recipe.targets, 'residual': False}
+    def judge(net):
+        m = Model(Path(store_path), spec, config, 'keras', net.predict_on_batch)
+        found = medians(evaluate_tracks(functools.partial(_separated, m), songs, recipe))
+        scores = {f'sdr_{t}': found[t]['sdr'] for t in recipe.targets}
+        return scores | {'sdr': float(np.mean(list(scores.values())))}
+    return judge

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SHIPPED', 'RELEASE', 'PUBLISHED', 'TOLERANCE', 'FORMATS', 'ENGINES', 'CHECKPOINT_FILES', 'list_models', 'find_model',
-           'example_input', 'export_model', 'Model', 'open_model', 'write_card', 'finish_model', 'import_model',
-           'fetch', 'unpack_checkpoint', 'pull_model', 'models_table']
+           'example_input', 'export_model', 'shrink_model', 'Model', 'open_model', 'write_card', 'finish_model',
+           'import_model', 'fetch', 'unpack_checkpoint', 'pull_model', 'models_table']
 
 # %% ../nbs/20_models.ipynb #0002
 import ctypes, difflib, os, shutil, subprocess, sys, tarfile, tempfile, zipfile, zlib
@@ -97,7 +97,25 @@ def _to_onnx(model, spec, path):
         try: import tf2onnx
         except ImportError: raise SongsepError('exporting to ONNX needs tf2onnx: pip install "songsep[export]".') from None
         model.export(path, format='onnx', verbose=False)
+    _halve_graph(path)
     return _onnx(path)
+
+def _halve_graph(path):
+    "Large constants that half precision holds exactly are stored so, and cast when the graph is loaded"
+    import onnx
+    from songsep.unet import fits_half
+    proto = onnx.load(path)
+    graph, casts = proto.graph, []
+    for o in graph.initializer:
+        a = onnx.numpy_helper.to_array(o)
+        if a.dtype != 'float32' or a.size < 1024 or not fits_half(a): continue
+        casts.append(onnx.helper.make_node('Cast', [f'{o.name}_half'], [o.name], to=onnx.TensorProto.FLOAT))
+        o.CopyFrom(onnx.numpy_helper.from_array(a.astype('float16'), f'{o.name}_half'))
+    if not casts: return
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(proto, path)
 
 def _to_savedmodel(model, spec, path):
     import tensorflow as tf
@@ -124,8 +142,10 @@ def _threads(): return min(4, os.cpu_count() or 1) # pieces of song at a time: e
 
 @cache
 def _one_heap():
-    "Where the C library is glibc, each thread would get a heap that gives nothing back; one for all needs a third less memory and no more time"
-    with suppress(OSError, AttributeError, TypeError): ctypes.CDLL(None).mallopt(-8, 1) # M_ARENA_MAX of malloc.h
+    "Where the C library is glibc, each thread would get a heap that gives nothing back, and so would arrays of some megabytes once one of them was freed; without that it needs a third less memory and no more time"
+    with suppress(OSError, AttributeError, TypeError):
+        libc = ctypes.CDLL(None)
+        for option,value in ((-8, 1), (-3, 2_000_000)): libc.mallopt(option, value) # M_ARENA_MAX and M_MMAP_THRESHOLD of malloc.h
 
 def _session(path):
     import onnxruntime as ort
@@ -161,6 +181,22 @@ def _keras(folder):
     return lambda X: model.predict_on_batch(X)
 
 # %% ../nbs/20_models.ipynb #0011
+def shrink_model(
+    folder:str|Path # A model folder with weights
+) -> float: # Largest difference of the output from before, as a share of the largest output
+    "Round a model's kernels to half precision, in its weights and in its ONNX graph."
+    from songsep.unet import load_model, save_model
+    model, spec = load_model(folder)
+    X = example_input(config_from(spec['config']), channels=spec.get('channels', 1))
+    before = np.asarray(model(X))
+    for w in model.weights:
+        if len(w.shape) > 1: w.assign(np.asarray(w).astype('float16').astype('float32'))
+    error = float(np.abs(np.asarray(model(X)) - before).max()/before.max())
+    save_model(folder, model, spec)
+    export_model(folder)
+    return error
+
+# %% ../nbs/20_models.ipynb #0014
 ENGINES = ('auto', 'onnx', 'keras')
 
 def _stems(spec): return spec['targets'] + (['residuals'] if spec['residual'] or spec.get('masking', {}).get('above') == 'zero' else [])
@@ -203,7 +239,7 @@ def open_model(
     return Model(folder, spec, config_from(spec['config'], str(folder)), engine,
                  *((_onnx(graph), _threads()) if engine=='onnx' else (_keras(folder),)))
 
-# %% ../nbs/20_models.ipynb #0014
+# %% ../nbs/20_models.ipynb #0017
 def write_card(
     folder:str|Path, # A model folder
     about:str='', # What it was trained on, what it is good and bad at: Markdown
@@ -236,7 +272,7 @@ def finish_model(
         except SongsepError as e: say(f"{str(e).rstrip('.')}; separating will use Keras")
     if not (folder/'README.md').exists(): write_card(folder, about)
 
-# %% ../nbs/20_models.ipynb #0017
+# %% ../nbs/20_models.ipynb #0020
 def import_model(
     path:str|Path, # A Spleeter checkpoint's folder, or the original project's `modelCheckpoint.h5`
     out:str|Path='saved_models', # Folder of models
@@ -263,7 +299,7 @@ def import_model(
     finally: shutil.rmtree(part, ignore_errors=True)
     return folder
 
-# %% ../nbs/20_models.ipynb #0024
+# %% ../nbs/20_models.ipynb #0027
 CHECKPOINT_FILES = ('checkpoint', 'model.index', 'model.data-00000-of-00001')
 
 class _Bar:
@@ -353,7 +389,7 @@ def pull_model(
             return import_model(checkpoint, folder.parent, name, say=say)
     raise SongsepError(f"{name} could not be fetched. {'; '.join(failed)}. Is the network there? Or fetch an archive by hand, unpack it, and import its folder.")
 
-# %% ../nbs/20_models.ipynb #0028
+# %% ../nbs/20_models.ipynb #0031
 def models_table(
     root:str|Path='.' # A project's root
 ) -> str: # Lines of text

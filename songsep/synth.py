@@ -549,7 +549,12 @@ class DrumKit:
         home = self.path.resolve()
         for f in (home/name, (home/name).with_suffix('.flac')):
             if f.resolve().is_relative_to(home) and f.is_file(): return f
-    def has(self, bank, preset): return bank == 128 # whatever the preset
+    def has(self,
+        bank:int, # 128 are drums
+        preset:int # Any
+    ) -> bool: # Whether the kit plays it
+        "A kit is every drum preset."
+        return bank == 128
     def tone(self,
         bank:int, # Like those of `SoundFont.tone`; a kit knows one
         preset:int, # The same

@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['OUTPUTS', 'ACTIVATIONS', 'ARCHITECTURES', 'unet', 'strided_unet', 'tfc_tdf_unet', 'spleeter_unet', 'make_spec',
-           'build_model', 'save_model', 'load_model']
+           'build_model', 'fits_half', 'save_model', 'load_model']
 
 # %% ../nbs/11_unet.ipynb #0002
 from pathlib import Path
-import keras
+import h5py, keras, numpy as np
 from keras import layers, ops
 from .core import Config, SongsepError, config_from, read_spec, sha256, versions, write_aside, write_json
 from .spectrogram import compress, expand
@@ -197,6 +197,21 @@ def build_model(
     c = config_from(spec['config'], f"model {spec['name']}")
     return ARCHITECTURES[spec['architecture']](c.n_bins, c.n_frames, len(spec['targets']), **spec['arguments'])
 
+def fits_half(
+    a:np.ndarray # Numbers, float32
+) -> bool: # Whether they survive
+    "Does half precision hold these numbers exactly?"
+    return bool((a.astype('float16') == a).all())
+
+def _halve(src, dst):
+    "Copy a file of weights with its kernels in half precision; Keras reads them as it reads any"
+    def copy(name, o, to):
+        new = to.create_dataset(name, data=o[()].astype('float16') if o.ndim > 1 else o) if isinstance(o, h5py.Dataset) else to.require_group(name)
+        new.attrs.update(o.attrs)
+    with h5py.File(src) as a, h5py.File(dst, 'w') as b:
+        b.attrs.update(a.attrs)
+        a.visititems(lambda name, o: copy(name, o, b))
+
 def save_model(
     folder:str|Path, # `saved_models/<name>`
     model:keras.Model, # Built by `build_model(spec)`
@@ -206,7 +221,10 @@ def save_model(
     weights, bare = Path(folder)/'model.weights.h5', keras.Model(model.inputs, model.outputs) # a compiled model would add its optimizer
     with write_aside(weights) as p:
         part = p.with_name(p.name.replace('.part.h5', '.part.weights.h5')) # Keras asks for this ending
-        try: bare.save_weights(part); part.replace(p)
+        try:
+            bare.save_weights(part)
+            if all(fits_half(keras.ops.convert_to_numpy(w)) for w in bare.weights if len(w.shape) > 1): _halve(part, p)
+            else: part.replace(p)
         finally: part.unlink(missing_ok=True)
     write_json(Path(folder)/'model.json', spec | {'weights_sha256': sha256(weights)})
 
