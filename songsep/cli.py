@@ -7,7 +7,7 @@ __all__ = ['SONGS', 'LEARNING', 'KEEPING', 'app', 'RECIPES', 'RECIPE_HELP', 'ARC
            'Dask', 'Quiet', 'Json', 'FILES', 'ALIASES', 'STEPS', 'MATERIAL', 'COURSE', 'models', 'data', 'recipe',
            'Models', 'UsageError', 'old', 'demo', 'separate', 'submix', 'prepare', 'train', 'synth', 'evaluate',
            'doctor', 'models_list', 'models_pull', 'models_import', 'models_export', 'data_check', 'data_verify',
-           'data_repair', 'data_stage', 'recipe_show', 'fail', 'main', 'pipeline', 'old_main']
+           'data_repair', 'data_stage', 'recipe_show', 'open_app', 'fail', 'main', 'pipeline', 'old_main']
 
 # %% ../nbs/31_cli.ipynb #0002
 import json, os, sys, tempfile, traceback, warnings
@@ -135,6 +135,7 @@ def separate(
     resume:Annotated[bool, typer.Option('--resume/--no-resume', help='Continue what was stopped, or begin anew')]=True,
     engine:Annotated[str, typer.Option(help='auto, onnx or keras', autocompletion=_among('auto', 'onnx', 'keras'))]='auto',
     dask:Annotated[Optional[str], typer.Option(help='Address of a Dask scheduler, to spread songs over its workers')]=None,
+    report:Annotated[bool, typer.Option('--report', help='Write a page to listen with, console.html, beside the stems', rich_help_panel=FILES)]=False,
     quiet:Quiet=False,
     as_json:Json=False,
     params_filename:Annotated[Optional[str], typer.Option('-p', '--params_filename', help='--model; spleeter:2stems is spleeter-2stems', autocompletion=_models_here, callback=_known, rich_help_panel=ALIASES)]=None,
@@ -154,6 +155,7 @@ def separate(
     filename = _one_of('file names', FILENAME, filename=filename, filename_format=filename_format)
     output = Output(tuple(stems.split(',')) if stems else (), tuple(mix or ()), two_stems, fmt, depth, filename)
     done = separate_songs(songs, out, model, output, engine, overwrite, resume, dask, _say(quiet or as_json), quiet)
+    if report: _write_consoles(done, songs, out, output, _say(quiet or as_json))
     if as_json: _print_json(_receipts(done, out, output))
     _fail_for(done, quiet or as_json)
 
@@ -162,6 +164,14 @@ def _receipts(done, out, output):
     folder = lambda k: (out/output.path(k, 'separation', 'json')).parent
     return {'songs': {k: r | {'files': {s: folder(k)/f for s,f in r['files'].items()}} for k,r in done.items() if isinstance(r, dict)},
             'failed': {k: str(r) for k,r in done.items() if isinstance(r, SongsepError)}}
+
+def _write_consoles(done, songs, out, output, say):
+    "A page for each song that was separated"
+    from songsep.console import write_console
+    from songsep.songs import find_songs
+    for name,path in find_songs(songs, out).items():
+        receipt, page = (out/output.path(name, *o) for o in (('separation', 'json'), ('console', 'html')))
+        if isinstance(done[name], dict): say(f"{write_console(page, receipt, path)}: open it in a browser")
 
 def _fail_for(done, tell):
     "End with the right exit code: a song that failed was named where it failed"
@@ -443,6 +453,20 @@ def recipe_show(
     else: print('\n'.join([recipe_text(report), *(f'- {o}' for o in remarks)]))
 
 # %% ../nbs/31_cli.ipynb #0016
+@app.command('app', rich_help_panel=SONGS, epilog=_examples('songsep app', 'songsep app --root my_project --data my_songs'))
+def open_app(
+    root:Annotated[Path, typer.Option(help='A folder whose saved_models/ and songs are offered')]=Path('.'),
+    data:Annotated[Optional[list[Path]], typer.Option(help='A dataset for recipes and for listening to a training; may be repeated')]=None,
+    host:Annotated[str, typer.Option(help='Address to listen at; 127.0.0.1 is this machine alone')]='127.0.0.1',
+    port:Annotated[int, typer.Option(help='Port to listen at; 0 takes a free one')]=8866,
+    upload_mb:Annotated[int, typer.Option(help='Largest song that may be uploaded, MB')]=100,
+    browser:Annotated[bool, typer.Option('--browser/--no-browser', help='Open it in a browser')]=True
+):
+    "Serve a page that separates songs, watches trainings and makes recipes."
+    from songsep.app import serve_app
+    serve_app(root, data or (), host, port, upload_mb, browser)
+
+# %% ../nbs/31_cli.ipynb #0018
 UsageError = typer.BadParameter.__base__ # click's own, which newer versions of Typer carry inside
 
 def _run(app, args=None, **kw):
@@ -488,7 +512,7 @@ def main():
     if code == 130: fail('stopped', 130)
     sys.exit(code)
 
-# %% ../nbs/31_cli.ipynb #0018
+# %% ../nbs/31_cli.ipynb #0026
 old = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 @old.command()
