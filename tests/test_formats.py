@@ -1,5 +1,5 @@
 "Whatever comes in comes back: length, rate, channels, and a sum that is the song."
-import itertools
+import itertools, time
 import numpy as np, pytest, soundfile as sf
 from songsep.audio import probe, read_blocks, read_tags, write_audio, write_tags
 from songsep.core import SongsepError
