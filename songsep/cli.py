@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['SONGS', 'LEARNING', 'KEEPING', 'app', 'RECIPES', 'RECIPE_HELP', 'ARCHITECTURES', 'Paths', 'RecipeName', 'Jobs',
            'Dask', 'Quiet', 'Json', 'FILES', 'ALIASES', 'STEPS', 'MATERIAL', 'COURSE', 'models', 'data', 'recipe',
-           'Models', 'UsageError', 'old', 'demo', 'separate', 'submix', 'prepare', 'train', 'synth', 'evaluate',
-           'doctor', 'models_list', 'models_pull', 'models_import', 'models_export', 'data_check', 'data_verify',
-           'data_repair', 'data_stage', 'recipe_show', 'open_app', 'fail', 'main', 'pipeline', 'old_main']
+           'Models', 'UsageError', 'old', 'demo', 'separate', 'open_app', 'submix', 'prepare', 'train', 'synth',
+           'evaluate', 'doctor', 'models_list', 'models_pull', 'models_import', 'models_export', 'data_check',
+           'data_verify', 'data_repair', 'data_stage', 'recipe_show', 'fail', 'main', 'pipeline', 'old_main']
 
 # %% ../nbs/31_cli.ipynb #0002
 import json, os, sys, tempfile, traceback, warnings
@@ -119,7 +119,7 @@ def _template(value): # in the words of Spleeter and Demucs
 
 FILES, ALIASES = 'Files', 'In the words of Spleeter and Demucs'
 
-@app.command(rich_help_panel=SONGS, epilog=_examples('songsep separate song.mp3 -o results', 'songsep separate album/ --stems drums --format flac',
+@app.command(rich_help_panel=SONGS, epilog=_examples('songsep separate song.mp3 -o results', 'songsep separate song.mp3 --report', 'songsep separate album/ --stems drums --format flac',
     'songsep separate song.wav --two-stems drums --mix practice=mix-drums', 'songsep separate -p spleeter:2stems song.mp3 -o out', 'songsep separate song.wav --json -q'))
 def separate(
     songs:Annotated[list[Path], typer.Argument(help='Sound files, films with sound, or folders of them', show_default=False)],
@@ -180,6 +180,20 @@ def _fail_for(done, tell):
     if bad: raise SongsepError(f"{len(bad)} of {len(done)} songs failed" + (f": {'; '.join(map(str, bad))}" if tell else '')) from bad[0]
 
 # %% ../nbs/31_cli.ipynb #0009
+@app.command('app', rich_help_panel=SONGS, epilog=_examples('songsep app', 'songsep app --data my_songs --port 8000', 'songsep app --no-browser --upload-mb 20'))
+def open_app(
+    root:Annotated[Path, typer.Option(help='A folder whose saved_models/ and songs are offered')]=Path('.'),
+    data:Annotated[Optional[list[Path]], typer.Option(help='A dataset for recipes and for listening to a training; may be repeated')]=None,
+    host:Annotated[str, typer.Option(help='Address to listen at; 127.0.0.1 is this machine alone')]='127.0.0.1',
+    port:Annotated[int, typer.Option(help='Port to listen at; 0 takes a free one')]=8866,
+    upload_mb:Annotated[int, typer.Option(help='Largest song that may be uploaded, MB')]=100,
+    browser:Annotated[bool, typer.Option('--browser/--no-browser', help='Open it in a browser')]=True
+):
+    "Serve a page that separates songs, watches trainings and makes recipes."
+    from songsep.app import serve_app
+    serve_app(root, data or (), host, port, upload_mb, browser)
+
+# %% ../nbs/31_cli.ipynb #0011
 @app.command(rich_help_panel=LEARNING, epilog=_examples('songsep submix slakh/train --recipe band'))
 def submix(
     datasets:Annotated[list[Path], typer.Argument(help='Folders of tracks', show_default=False)],
@@ -223,7 +237,7 @@ def prepare(
         added = run(store, tracks, most, _say(quiet), jobs, dask, progress=_bar(quiet))
         _say(quiet)(f"{out}: {added} tracks added, {len(store)} in all")
 
-# %% ../nbs/31_cli.ipynb #0011
+# %% ../nbs/31_cli.ipynb #0013
 STEPS, MATERIAL, COURSE = 'How it learns', 'From what it learns', 'The course of the training'
 
 @app.command(rich_help_panel=LEARNING, epilog=_examples('songsep train drums.h5 --name my_drums', 'songsep train drums.h5 --name my_drums --from drums --learning-rate 3e-4', 'songsep train band.h5 --name my_band --remix --steps 500 --schedule cosine --ema 0.999'))
@@ -283,7 +297,7 @@ def _numbers(text):
     try: return [float(o) for o in text.split(',')]
     except ValueError: raise SongsepError(f"--alpha must be numbers with commas between them. Received: {text}") from None
 
-# %% ../nbs/31_cli.ipynb #0012
+# %% ../nbs/31_cli.ipynb #0014
 @app.command(rich_help_panel=LEARNING, epilog=_examples('songsep synth midi/ -o songs', 'songsep synth midi/ -o songs --soundfont band.sf2 --varied --versions 3'))
 def synth(
     midi:Annotated[list[Path], typer.Argument(help='General MIDI files, or folders of them', show_default=False)],
@@ -331,7 +345,7 @@ def evaluate(
                      'way_to_ideal': {k: way_to_ideal(scores, name, k) for k in ('sdr', 'si_sdr')}, 'scores': scores})
     else: _say(quiet)(scores_table(scores))
 
-# %% ../nbs/31_cli.ipynb #0014
+# %% ../nbs/31_cli.ipynb #0016
 @app.command(rich_help_panel=KEEPING, epilog=_examples('songsep doctor', 'songsep doctor --json'))
 def doctor(
     as_json:Json=False
@@ -451,20 +465,6 @@ def recipe_show(
     remarks = lint_recipe(r, tracks, report)
     if as_json: _print_json(report | {'remarks': remarks})
     else: print('\n'.join([recipe_text(report), *(f'- {o}' for o in remarks)]))
-
-# %% ../nbs/31_cli.ipynb #0016
-@app.command('app', rich_help_panel=SONGS, epilog=_examples('songsep app', 'songsep app --root my_project --data my_songs'))
-def open_app(
-    root:Annotated[Path, typer.Option(help='A folder whose saved_models/ and songs are offered')]=Path('.'),
-    data:Annotated[Optional[list[Path]], typer.Option(help='A dataset for recipes and for listening to a training; may be repeated')]=None,
-    host:Annotated[str, typer.Option(help='Address to listen at; 127.0.0.1 is this machine alone')]='127.0.0.1',
-    port:Annotated[int, typer.Option(help='Port to listen at; 0 takes a free one')]=8866,
-    upload_mb:Annotated[int, typer.Option(help='Largest song that may be uploaded, MB')]=100,
-    browser:Annotated[bool, typer.Option('--browser/--no-browser', help='Open it in a browser')]=True
-):
-    "Serve a page that separates songs, watches trainings and makes recipes."
-    from songsep.app import serve_app
-    serve_app(root, data or (), host, port, upload_mb, browser)
 
 # %% ../nbs/31_cli.ipynb #0018
 UsageError = typer.BadParameter.__base__ # click's own, which newer versions of Typer carry inside

