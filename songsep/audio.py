@@ -220,12 +220,13 @@ class AudioWriter:
     ):
         self.subtype, self._aside = None if is_lossy(path) else subtype, write_aside(path)
         part = self._aside.__enter__()
-        try: self._file = sf.SoundFile(str(part), 'w', sr, channels, subtype=self.subtype)
+        try:
+            self._file = sf.SoundFile(str(part), 'w', sr, channels, subtype=self.subtype)
+            sf._snd.sf_command(self._file._file, 0x1050, sf._ffi.NULL, 0) # SFC_SET_ADD_PEAK_CHUNK: it would write the time of day into float files
         except BaseException as e:
             self._aside.__exit__(type(e), e, e.__traceback__)
             if not isinstance(e, (sf.LibsndfileError, ValueError)): raise
             raise SongsepError(f"{path} can't be written at {sr} Hz with {channels} channel(s), {subtype} ({e}). Use wav or flac.") from None
-        sf._snd.sf_command(self._file._file, 0x1050, sf._ffi.NULL, 0) # SFC_SET_ADD_PEAK_CHUNK of sndfile.h: that chunk holds the time, and two runs shall give the same bytes
     def write(self,
         y:np.ndarray # (channels, samples): float in [-1, 1], or whole steps from `quantise`
     ):

@@ -159,7 +159,7 @@ def separate_song(
     out.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(part.with_suffix('.lock')): # another process may be at the same song
-            receipt = _finished(receipt_path, files, out, identity, overwrite)
+            receipt = _finished(receipt_path, files, out, identity, overwrite or (part/'ready').exists())
             if not receipt:
                 receipt = identity | _separate(song, out, model, output, weights, files, receipt_path, part, resume, progress)
                 receipt['seconds'] = round(time.perf_counter() - start, 2)
@@ -202,6 +202,7 @@ def _separate(song, out, model, output, weights, files, receipt_path, part, resu
     if complete and error > 0 and sum_db > PROMISE_DB:
         raise SongsepError(f"{song.path}: the stems sum to the song within {sum_db} dB only, which breaks the promise of {PROMISE_DB} dB. Nothing was written; please report this.")
     tags, pictures = read_tags(song.path)
+    (part/'ready').touch() # from here on files may be in their places, and are ours if the receipt is missing
     for i,(k,o) in enumerate(files.items()):
         write_tags(part/f'{i}.{output.fmt}', tags | ({'title': [f"{tags['title'][0]} ({k})"]} if 'title' in tags else {}), pictures)
         (out/o).parent.mkdir(parents=True, exist_ok=True)

@@ -3,8 +3,9 @@ import os, signal, subprocess, sys, time
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf
 from conftest import PEAK
+from songsep.core import SongsepError
 from songsep.models import open_model
-from songsep.songs import separate_song, separate_songs
+from songsep.songs import Output, separate_song, separate_songs
 
 def write_song(path, seconds, seed=0):
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -31,6 +32,22 @@ def test_killed_and_started_again_it_continues(tmp_path):
     separate_song(song, tmp_path/'killed', open_model(), progress=lambda f, stage: seen.append(f))
     assert before > 10_000_000 and seen[0] > .3
     assert contents(tmp_path/'killed') == contents(tmp_path/'whole')
+    assert sorted(o.name for o in (tmp_path/'killed').iterdir()) == ['song']
+
+@pytest.mark.parametrize('bit_depth', ['16', 'float32'])
+def test_killed_between_the_stems_and_their_receipt(tmp_path, monkeypatch, bit_depth):
+    class Killed(BaseException): "As SIGKILL would, it leaves everything where it is"
+    def killed(*_): raise Killed
+    song, output = write_song(tmp_path/'song.wav', 3), Output(bit_depth=bit_depth)
+    with monkeypatch.context() as m:
+        m.setattr('songsep.songs.write_json', killed)
+        with pytest.raises(Killed): separate_song(song, tmp_path/'killed', open_model(), output)
+    first = contents(tmp_path/'killed')
+    assert first and not list((tmp_path/'killed').rglob('*.json'))
+    with pytest.raises(SongsepError, match='other settings'): separate_song(song, tmp_path/'killed', open_model(), Output(stems=('drums',))) # these are not its files
+    time.sleep(1.1) # the clock of a file's header goes by seconds
+    assert not separate_song(song, tmp_path/'killed', open_model(), output).get('skipped')
+    assert contents(tmp_path/'killed') == first
     assert sorted(o.name for o in (tmp_path/'killed').iterdir()) == ['song']
 
 def test_two_at_the_same_song_make_it_once(tmp_path):
