@@ -6,8 +6,9 @@
 __all__ = ['SONGS', 'LEARNING', 'KEEPING', 'app', 'RECIPES', 'RECIPE_HELP', 'ARCHITECTURES', 'Paths', 'RecipeName', 'Jobs',
            'Dask', 'Quiet', 'Json', 'FILES', 'ALIASES', 'STEPS', 'MATERIAL', 'COURSE', 'models', 'data', 'recipe',
            'Models', 'UsageError', 'old', 'demo', 'separate', 'open_app', 'submix', 'prepare', 'train', 'synth',
-           'evaluate', 'doctor', 'models_list', 'models_pull', 'models_import', 'models_export', 'data_check',
-           'data_verify', 'data_repair', 'data_stage', 'recipe_show', 'fail', 'main', 'pipeline', 'old_main']
+           'evaluate', 'doctor', 'models_list', 'models_pull', 'models_import', 'models_export', 'models_shrink',
+           'data_check', 'data_verify', 'data_repair', 'data_stage', 'recipe_show', 'fail', 'main', 'pipeline',
+           'old_main']
 
 # %% ../nbs/31_cli.ipynb #0002
 import json, os, sys, tempfile, traceback, warnings
@@ -403,6 +404,16 @@ def models_export(
     folder = find_model(name)
     with _quiet_tensorflow(): error = export_model(folder, fmt)
     print(f"{folder}: the {fmt} form differs from Keras by {error:.1e} of full scale at most")
+
+@models.command('shrink')
+def models_shrink(
+    name:Annotated[str, typer.Argument(help='Name of a model, or its folder', show_default=False, autocompletion=_models_here, callback=_known)]
+):
+    "Round a model's weights to half precision: half the megabytes."
+    from songsep.models import find_model, shrink_model
+    folder = find_model(name)
+    with _quiet_tensorflow(): error = shrink_model(folder)
+    print(f"{folder}: {sum(o.stat().st_size for o in folder.glob('model.*'))/1e6:.1f} MB; its output differs from before by {error:.1e} of full scale at most")
 
 @data.command('check')
 def data_check(

@@ -29,15 +29,19 @@ for o in 'sectoid/Escape from chaosland' 'sectoid/Metal madness' 'sectoid/War of
     song=$(basename "$o"); cp "$rock/$o/guitar.ogg" "parts/guitar/${song// /_}.ogg"
 done
 
-prepare() { songsep prepare "$@" -o drums.h5 --recipe drums --max-hz 11025 --keep-phase; }
-prepare "$stems"/{hydrogen,potassium,rubidium,sodium} parts
-prepare rendered --most 10
+prepare() { store=$1; shift; songsep prepare "$@" -o $store --recipe drums --max-hz 11025 --keep-phase; }
+real=("$stems"/{hydrogen,potassium,rubidium,sodium} parts)
+prepare drums.h5 "${real[@]}"
+prepare drums.h5 rendered --most 10
+prepare mostly_real.h5 "${real[@]}"
+prepare mostly_real.h5 rendered --most 4
 
 # One of Spleeter's networks, without its lowest level, is where the training starts
 songsep models pull spleeter-2stems
 [ -e saved_models/start ] || python -c "from songsep.checkpoints import narrow_spleeter; narrow_spleeter('saved_models/spleeter-2stems', 'saved_models/start')"
-songsep train drums.h5 --name drums -o models --from saved_models/start --remix --steps 250 --epochs EPOCHS --drop-epoch DROP --patience 99 \
-    --clipnorm 1 --ema 0.998 --bin-balance 0.25 --judge "$validation"
+learn() { songsep train "$@" -o models --remix --clipnorm 1 --patience 99 --judge "$validation"; }
+learn drums.h5 --name wide --from saved_models/start --epochs 15 --drop-epoch 11 --steps 250 --ema 0.998 --bin-balance 0.25 --keep last
+learn mostly_real.h5 --name drums --from models/wide --epochs 8 --schedule cosine --learning-rate 3e-4 --steps 200 --ema 0.99
 songsep models shrink models/drums
 songsep evaluate "$validation" --model models/drums -o scores.json
 python "$here/drums_card.py" models/drums scores.json
