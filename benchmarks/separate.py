@@ -96,7 +96,7 @@ def flops(model):
     for d,n in zip(graph.graph.input[0].type.tensor_type.shape.dim, (1, c.n_bins, c.n_frames, channels)): d.dim_value = n
     inferred = onnx.shape_inference.infer_shapes(graph, data_prop=True).graph
     sizes = {o.name: [d.dim_value for d in o.type.tensor_type.shape.dim] for o in [*inferred.value_info, *inferred.input, *inferred.output]}
-    weights = {o.name: list(o.dims) for o in graph.graph.initializer}
+    weights = {o.name.removesuffix('_half'): list(o.dims) for o in graph.graph.initializer} # as they are called once they are cast
     total = 0
     for node in graph.graph.node:
         if node.op_type not in ('Conv', 'ConvTranspose'): continue

@@ -158,8 +158,9 @@ def refuse_leak(
     raise SongsepError(f"{model} was trained on {len(twins)} of these {len(tracks)} songs, so scores would mean nothing: {pairs}{'; ...' if len(twins) > 5 else ''}. Take them out of the folder.")
 
 # %% ../nbs/08_check.ipynb #0016
-def _scans(tracks, recipe, n_jobs, dask):
-    done = dict(run_jobs(partial(scan_track, recipe=recipe), list(tracks), n_jobs, dask))
+def _scans(tracks, recipe, n_jobs, dask, progress):
+    from tqdm import tqdm
+    done = dict(tqdm(run_jobs(partial(scan_track, recipe=recipe), list(tracks), n_jobs, dask), total=len(tracks), unit='track', disable=not progress, leave=False))
     return [done[i] for i in range(len(done))]
 
 def _shares(scans, recipe):
@@ -176,10 +177,11 @@ def recipe_report(
     recipe:Recipe, # The recipe
     tracks:list[Track], # The songs
     n_jobs:int|None=None, # Processes at a time; `None` takes all cores
-    dask:str|None=None # Address of a Dask scheduler, to work there instead
+    dask:str|None=None, # Address of a Dask scheduler, to work there instead
+    progress:bool=False # Show a progress bar
 ) -> dict: # `tracks`, `hours`, and for each target and `residuals` its `tracks`, `stems`, `hours`, `share` (of energy, 0 to 1), `share_db`, `silent`, `values`
     "What a recipe makes of a dataset. Every stem is read once."
-    return _shares(_scans(tracks, recipe, n_jobs, dask), recipe)
+    return _shares(_scans(tracks, recipe, n_jobs, dask, progress), recipe)
 
 def recipe_text(
     report:dict # From `recipe_report`
@@ -290,12 +292,13 @@ def check_dataset(
     root:str|Path, # A dataset: a folder, or a CSV that lists stems
     recipe:Recipe|None=None, # Also tells what this recipe makes of it
     n_jobs:int|None=None, # Processes at a time; `None` takes all cores
-    dask:str|None=None # Address of a Dask scheduler, to work there instead
+    dask:str|None=None, # Address of a Dask scheduler, to work there instead
+    progress:bool=False # Show a progress bar
 ) -> dict: # `root`, `kinds`, `tracks`, `stems`, `hours`, `rates`, `channels`, `splits`, `problems` (each `level`, `what`, `track`, `value`, `do`) and `recipe`
     "Read a dataset once, and tell what it is and what is wrong with it."
     root, said = Path(root), []
     tracks = find_tracks(root, say=said.append)
-    results = _scans(tracks, recipe, n_jobs, dask)
+    results = _scans(tracks, recipe, n_jobs, dask, progress)
     scans = [o for o in results if isinstance(o, dict)]
     problems = [_problem('error', 'left out', '', o, '') for o in said] + [_problem('error', 'cannot be read', t.name, str(o), '') for t,o in zip(tracks, results) if not isinstance(o, dict)]
     problems += [p for o in scans for p in _of_track(o)] + list(_twins(scans))

@@ -4,15 +4,18 @@
 
 # %% auto #0
 __all__ = ['METHODS', 'PROTOCOL', 'si_sdr', 'sdr', 'mixture_baseline', 'hpss_baseline', 'ratio_oracle', 'wiener_oracle',
-           'score_stems', 'evaluate_tracks', 'medians', 'evaluate_model', 'way_to_ideal', 'scores_table', 'song_judge']
+           'score_stems', 'evaluate_tracks', 'medians', 'evaluate_model', 'way_to_ideal', 'scores_table',
+           'write_report', 'song_judge']
 
 # %% ../nbs/22_evaluation.ipynb #0002
-import functools, warnings
+import base64, functools, io, warnings
 from collections.abc import Callable
+from html import escape
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 import numpy as np
-from .core import SongsepError, run_jobs
+from .core import SongsepError, run_jobs, versions, write_aside
+from .plots import show_scores
 from .check import refuse_leak
 from .models import Model, open_model
 from .separation import ratio_masks, separate_blocks
@@ -198,21 +201,67 @@ def way_to_ideal(
     low, here, top = (medians(scores[k]) for k in ('mixture', name, 'ideal mask'))
     return {t: 100*(here[t][metric] - low[t][metric])/(top[t][metric] - low[t][metric]) for t in here}
 
+def _rows(scores): # (song, target, a score of each method), song by song; then the medians, of no song
+    names, meds = list(scores), {k: medians(v) for k,v in scores.items()}
+    for song,targets in scores[names[0]].items():
+        for t in targets: yield song, t, [scores[n][song][t] for n in names]
+    for t in meds[names[0]]: yield None, t, [meds[n][t] for n in names]
+
+def _ways(scores): # a sentence for each model
+    for n in set(scores) - set(METHODS) if {'mixture', 'ideal mask'} <= set(scores) else ():
+        sdr, si_sdr = (way_to_ideal(scores, n, k) for k in ('sdr', 'si_sdr'))
+        yield f"From the untouched mixture to the ideal mask, {n} goes " + ', '.join(f"{sdr[t]:.0f} % (SI-SDR {si_sdr[t]:.0f} %) of the way for {t}" for t in sdr) + '.'
+
 def scores_table(
     scores:dict # From `evaluate_model`
 ) -> str: # Markdown
     "Scores of every song and their medians as a table, and how far the model has come."
-    names = list(scores)
-    lines = [f"{PROTOCOL}\n\n| song | target | {' | '.join(names)} |", '|---|---|' + '---|'*len(names)]
-    def row(song, target, cells): lines.append(f"| {song} | {target} | " + ' | '.join(f"{c['sdr']:.1f} / {c['si_sdr']:.1f}" for c in cells) + ' |')
-    for song,targets in scores[names[0]].items():
-        for t in targets: row(song, t, [scores[n][song][t] for n in names])
-    meds = {n: medians(scores[n]) for n in names}
-    for t in meds[names[0]]: row('**median**', t, [meds[n][t] for n in names])
-    for n in set(names) - set(METHODS):
-        way = [way_to_ideal(scores, n, k) for k in ('sdr', 'si_sdr')]
-        lines.append(f"\nFrom the untouched mixture to the ideal mask, {n} goes " + ', '.join(f"{way[0][t]:.0f} % (SI-SDR {way[1][t]:.0f} %) of the way for {t}" for t in way[0]) + '.')
-    return '\n'.join(lines)
+    lines = [f"{PROTOCOL}\n\n| song | target | {' | '.join(scores)} |", '|---|---|' + '---|'*len(scores)]
+    for song,target,cells in _rows(scores):
+        lines.append(f"| {song or '**median**'} | {target} | " + ' | '.join(f"{c['sdr']:.1f} / {c['si_sdr']:.1f}" for c in cells) + ' |')
+    return '\n'.join(lines + [f'\n{o}' for o in _ways(scores)])
+
+# %% ../nbs/22_evaluation.ipynb #x0002
+_STYLE = """:root { color-scheme: light dark } body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem }
+img { max-width: 100%; height: auto; background: white; border-radius: 4px } .wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { padding: .2rem .7rem; border-bottom: 1px solid #8886; text-align: right; white-space: nowrap } th:first-child, th:nth-child(2) { text-align: left } tbody th { font-weight: normal } .median * { font-weight: bold }"""
+
+def _picture(scores, target):
+    "As a data URI"
+    from matplotlib.figure import Figure # without pyplot, which would look for a screen
+    ax, out = Figure(figsize=(8.5, 1.5 + .22*min(len(next(iter(scores.values()))), 50)), layout='constrained').subplots(), io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings('ignore', 'Glyph') # a letter that the font lacks
+        show_scores(scores, target, ax=ax).figure.savefig(out, dpi=120)
+    return 'data:image/png;base64,' + base64.b64encode(out.getvalue()).decode()
+
+def _html_table(scores):
+    def cell(c): return f"<td>{c['sdr']:.1f} / {c['si_sdr']:.1f}</td>" if np.isfinite(c['si_sdr']) else '<td>silent</td>'
+    head = ''.join(f'<th scope="col">{escape(o)}</th>' for o in ('song', 'target', *scores))
+    rows = (f'<tr{"" if s else " class=median"}><th scope="row">{escape(s or "median")}</th><th>{escape(t)}</th>{"".join(map(cell, cells))}</tr>' for s,t,cells in _rows(scores))
+    return f'<div class="wide" role="region" aria-label="Scores" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>\n' + '\n'.join(rows) + '\n</tbody></table></div>'
+
+def write_report(
+    scores:dict, # From `evaluate_model`
+    path:str|Path # The HTML file to write
+):
+    "Write scores as one page that needs nothing else."
+    targets = list(medians(next(iter(scores.values()))))
+    title = f"{', '.join(k for k in scores if k not in METHODS) or 'Baselines'}: scores of {len(next(iter(scores.values())))} songs"
+    alt = f"SDR of each song by {', '.join(scores)}; the table below has the numbers"
+    pictures = ''.join(f'<p><img src="{_picture(scores, t)}" alt="{escape(f"{t}: {alt}")}"></p>\n' for t in targets)
+    page = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'"><style>{_STYLE}</style></head>
+<body><main><h1>{escape(title)}</h1>
+<p>{escape(PROTOCOL)}.</p>
+{''.join(f'<p>{escape(o)}</p>' for o in _ways(scores))}
+<h2>Pictures</h2>
+{pictures}<h2>Table</h2>
+{_html_table(scores)}
+<p><small>{escape(', '.join(f'{k} {v}' for k,v in versions().items()))}</small></p></main></body></html>
+"""
+    with write_aside(path) as p: p.write_text(page, encoding='utf-8')
 
 # %% ../nbs/22_evaluation.ipynb #0019
 def song_judge(

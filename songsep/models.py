@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['SHIPPED', 'RELEASE', 'PUBLISHED', 'TOLERANCE', 'FORMATS', 'ENGINES', 'CHECKPOINT_FILES', 'list_models', 'find_model',
            'example_input', 'export_model', 'shrink_model', 'Model', 'open_model', 'write_card', 'finish_model',
-           'import_model', 'fetch', 'unpack_checkpoint', 'pull_model', 'models_table']
+           'import_model', 'fetch', 'unpack_checkpoint', 'pull_model', 'model_facts', 'models_table']
 
 # %% ../nbs/20_models.ipynb #0002
 import ctypes, difflib, os, shutil, subprocess, sys, tarfile, tempfile, zipfile, zlib
@@ -390,16 +390,26 @@ def pull_model(
     raise SongsepError(f"{name} could not be fetched. {'; '.join(failed)}. Is the network there? Or fetch an archive by hand, unpack it, and import its folder.")
 
 # %% ../nbs/20_models.ipynb #0031
+def model_facts(
+    root:str|Path='.' # A project's root
+) -> dict: # Name to `folder`, `stems`, `max_hz`, `megabytes`, `engines`; to `error` where it can't be read; to `pull`, a command, where it is not here yet
+    "All models at hand and those that can be pulled."
+    out = {name: {'folder': str(folder)} for name,folder in list_models(root).items()}
+    for o in out.values():
+        folder = Path(o['folder'])
+        try: spec = read_spec(folder); c = config_from(spec['config'], str(folder))
+        except SongsepError as e: o['error'] = str(e); continue
+        o |= {'stems': _stems(spec), 'max_hz': c.max_hz or c.sr/2, 'megabytes': round(sum(p.stat().st_size for p in folder.glob('model.*'))/1e6, 1),
+              'engines': ['onnx', 'keras'] if _has_graph(folder, spec) else ['keras']}
+    return out | {name: {'pull': f'songsep models pull {name}'} for name in PUBLISHED if name not in out}
+
 def models_table(
     root:str|Path='.' # A project's root
 ) -> str: # Lines of text
-    "All models at hand and those that can be pulled: name, stems, highest frequency, megabytes, engines."
-    rows = [('name', 'stems', 'up to', 'MB', 'engines')]
-    models = list_models(root)
-    for name,folder in models.items():
-        try: spec = read_spec(folder); c = config_from(spec['config'], str(folder))
-        except SongsepError as e: rows.append((name, str(e), '', '', '')); continue
-        rows.append((name, ', '.join(_stems(spec)), f"{(c.max_hz or c.sr/2)/1000:.1f} kHz", f"{sum(p.stat().st_size for p in folder.glob('model.*'))/1e6:.0f}", 'onnx, keras' if _has_graph(folder, spec) else 'keras'))
-    rows += [(name, 'not here yet', '', '', f'songsep models pull {name}') for name in PUBLISHED if name not in models]
+    "The same to read."
+    def row(name, o):
+        if 'stems' not in o: return (name, o.get('error', 'not here yet'), '', '', o.get('pull', ''))
+        return (name, ', '.join(o['stems']), f"{o['max_hz']/1000:.1f} kHz", f"{o['megabytes']:.0f}", ', '.join(o['engines']))
+    rows = [('name', 'stems', 'up to', 'MB', 'engines')] + [row(k, o) for k,o in model_facts(root).items()]
     widths = [max(len(r[i]) for r in rows) for i in range(4)]
     return '\n'.join('  '.join([*(c.ljust(w) for c,w in zip(r, widths)), r[4]]).rstrip() for r in rows)

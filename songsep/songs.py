@@ -38,7 +38,8 @@ class Output:
         path = PurePosixPath(self.filename)
         if not {'stem'} <= fields <= {'song', 'stem', 'ext'} or path.is_absolute() or '..' in path.parts:
             raise SongsepError(f"the file name must hold {{stem}}, may hold {{song}} and {{ext}}, and stays below the output folder. Received: {self.filename}")
-        is_lossy(f'x.{self.fmt}')
+        if is_lossy(f'x.{self.fmt}') and self.bit_depth != 'same': raise SongsepError(f"{self.fmt} has no bit depth. Received: {self.bit_depth}")
+        if (self.fmt, self.bit_depth) == ('flac', 'float32'): raise SongsepError('FLAC holds whole numbers only. Choose 24 bits, or the format wav.')
 
     def path(self,
         song:str, # The song's name, perhaps with folders before it
@@ -270,8 +271,8 @@ def _on_cluster(songs, out, model, engine, output, overwrite, dask):
 
 def _here(songs, out, model, engine, output, overwrite, resume, quiet):
     from tqdm.auto import tqdm
-    for name,p in songs.items():
-        with tqdm(total=100, desc=name, unit='%', bar_format='{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left', disable=True if quiet else None, leave=False) as bar:
+    for i,(name,p) in enumerate(songs.items(), 1):
+        with tqdm(total=100, desc=name if len(songs) == 1 else f'{name} ({i} of {len(songs)})', unit='%', bar_format='{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left', disable=True if quiet else None, leave=False) as bar:
             def progress(fraction, stage): bar.update(int(95*fraction + (0 if stage == 'separating' else 5*fraction)) - bar.n)
             try:
                 probe(p) # before the model is waited for
@@ -297,7 +298,7 @@ def show_separation(
     song:str|Path, # The song
     folder:str|Path, # Where its `separation.json` is
     receipt:dict # What `separate_song` gave
-): # The figure
+): # The axes, an array with one for each
     "Draw the spectrograms of a song and its stems."
     from songsep.audio import load_audio
     from songsep.spectrogram import stft
@@ -313,7 +314,7 @@ def separate_demo(
     receipt, folder = separate_song(song, out, model), Path(out)/song.stem
     picture = folder/'spectrograms.png'
     import matplotlib; matplotlib.use('Agg')
-    show_separation(song, folder, receipt).savefig(picture, dpi=80)
+    show_separation(song, folder, receipt)[0].figure.savefig(picture, dpi=80)
     return (f"The model `{receipt['model']}` listened to {receipt['samples']/receipt['sr']:.0f} seconds of a real recording ({(DEMO/'credits.txt').read_text().strip()})\n"
             f"and gave every moment of every frequency to {' or '.join(model.stems)}, in shares that sum to one.\n"
             f"{describe(receipt, folder)}\nLook at {picture}, then listen to the stems. Your own song: songsep separate SONG.mp3")

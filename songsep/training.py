@@ -9,7 +9,7 @@ __all__ = ['SCHEDULES', 'BEFORE', 'PROCESSES', 'PRECISIONS', 'SUM_DB', 'LEARNT',
 
 # %% ../nbs/13_training.ipynb #0002
 import json, os, time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -79,15 +79,25 @@ BEFORE = dict(precision='float32', schedule='step', clipnorm=None, ema=None, mon
 
 @contextmanager
 def averaged(
-    model:keras.Model # Compiled; its optimizer may keep a moving average
+    model:keras.Model, # Compiled; its optimizer may keep a moving average
+    inputs:Iterable=() # Batches (batch, bins, frames, channels) that show what the averaged network is normalized by
 ):
-    "Inside, the model has the moving average of its weights."
-    opt, w = model.optimizer, model.trainable_variables
-    own, mean = ([np.array(keras.ops.convert_to_numpy(v)) for v in vs] for vs in (w, opt._model_variables_moving_average if opt.use_ema else w))
-    for v,a in zip(w, mean): v.assign(a)
-    try: yield
+    "Inside, the model has the moving average of its weights, if its optimizer keeps one."
+    if not model.optimizer.use_ema:
+        yield
+        return
+    norms = [o for o in model.layers if isinstance(o, keras.layers.BatchNormalization)]
+    own = [(v, np.array(keras.ops.convert_to_numpy(v))) for v in [*model.trainable_variables, *(w for o in norms for w in o.non_trainable_variables)]]
+    for v,a in zip(model.trainable_variables, model.optimizer._model_variables_moving_average): v.assign(a)
+    momentum = [o.momentum for o in norms]
+    try:
+        for i,x in enumerate(inputs):
+            for o in norms: o.momentum = i/(i+1) # the mean of what all batches say
+            model(x, training=True)
+        yield
     finally:
-        for v,a in zip(w, own): v.assign(a)
+        for o,m in zip(norms, momentum): o.momentum = m
+        for v,a in own: v.assign(a)
 
 class Checkpoint(keras.callbacks.Callback):
     "Validate, save the best model and the state of the training after every epoch; stop early."
@@ -135,6 +145,7 @@ class Checkpoint(keras.callbacks.Callback):
         "Stop when the loss is no number, and name the segment."
         if np.isfinite(logs['loss']): return
         raise SongsepError(f"the loss is {logs['loss']} in batch {batch+1} of epoch {self.epoch+1}. {self._culprit(batch) if self.batches else ''}The best model so far is in {self.folder}.")
+    def _few(self, epoch): return (self.batches.read(epoch, i)[0] for i in range(min(16, len(self.batches)))) if self.batches else ()
     def _culprit(self, batch):
         "The row of a batch that weighs most, judged by the weights of the last epoch"
         (X, Y), names, model = self.batches.read(self.epoch, batch), self.batches.names(self.epoch, batch), keras.models.clone_model(self.model)
@@ -149,7 +160,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         "Validate and save what is worth it."
         model = self.model
-        with averaged(model):
+        with averaged(model, self._few(epoch)):
             if self.validation is not None: logs |= {f'val_{k}': v for k,v in model.evaluate(self.validation, return_dict=True, verbose=0).items()}
             if self.judge: logs |= self.judge(model)
             logs.setdefault('learning_rate', float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)))

@@ -7,27 +7,21 @@ __all__ = ['listen', 'Separator']
 
 # %% ../nbs/32_widgets.ipynb #0002
 from pathlib import Path
-from .core import Project, SongsepError, read_json
-from .audio import AUDIO_SUFFIXES, load_audio
+from .core import Project, SongsepError
+from .audio import AUDIO_SUFFIXES
 from .models import list_models, open_model
 from .songs import describe, separate_song
+from .console import framed, result_page
 
 # %% ../nbs/32_widgets.ipynb #0005
 def listen(
-    folder:str|Path, # `results/<song>`, from `separate_song`
-    seconds:float=30, # Longest player, seconds
-    sr:int=22050 # Sample rate of the players, Hz
-): # A widget: a name and a player a stem
-    "Players for the stems of a result."
-    import ipywidgets as w
-    from IPython.display import Audio
-    receipt, rows = read_json(Path(folder)/'separation.json'), []
-    for name,file in receipt['files'].items():
-        y, _ = load_audio(Path(folder)/file, sr)
-        player = w.HTML(Audio(y[:int(seconds*sr)], rate=sr, normalize=False)._repr_html_())
-        rows.append(w.HBox([w.Label(name, layout=w.Layout(width='10em')), player]))
-    if receipt['samples'] > seconds*receipt['sr']: rows.append(w.Label(f"The first {seconds:g} s of {receipt['samples']/receipt['sr']:.0f}."))
-    return w.VBox(rows)
+    result:str|Path, # The folder of a song's stems, `results/<song>`, or the receipt in it
+    song:str|Path|None=None, # The song, to compare with the sum of its stems
+    megabytes:float=8 # Size of the console at most, about
+): # HTML that a notebook shows
+    "The mixing console for a result."
+    from IPython.display import HTML
+    return HTML(framed(result_page(result, song, megabytes)))
 
 # %% ../nbs/32_widgets.ipynb #0007
 class Separator:
@@ -42,16 +36,16 @@ class Separator:
         if not songs: raise SongsepError(f"{self.project.song_to_separate} holds no song. Put one there.")
         self.song, self.model = w.Dropdown(options=songs, description='Song'), w.Dropdown(options=models, description='Model')
         self.button, self.bar = w.Button(description='Separate'), w.FloatProgress(max=1)
-        self.says, self.players = w.Label(), w.VBox()
+        self.says, self.console = w.Label(), w.HTML()
         self.button.on_click(lambda _: self.run())
-        self.panel = w.VBox([self.song, self.model, w.HBox([self.button, self.bar]), self.says, self.players])
+        self.panel = w.VBox([self.song, self.model, w.HBox([self.button, self.bar]), self.says, self.console])
     def run(self):
         "Separate the chosen song; an error is shown in the panel."
         self.button.disabled = True
         try:
             folder = self.project.results/self.song.value.stem
             receipt = separate_song(self.song.value, self.project.results, open_model(self.model.value), overwrite=True, progress=lambda f, stage: setattr(self.bar, 'value', f))
-            self.says.value, self.players.children = describe(receipt, folder), [listen(folder)]
+            self.says.value, self.console.value = describe(receipt, folder), listen(folder, self.song.value).data
         except SongsepError as e: self.says.value = str(e)
         finally: self.button.disabled = False
     def _ipython_display_(self):

@@ -4,6 +4,7 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('MPLBACKEND', 'Agg')
 
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 import pytest
@@ -33,9 +34,9 @@ def browser():
         yield browser
         browser.close()
 
-@pytest.fixture
-def page(browser):
-    "A page in the browser; the test fails where the page threw an error or asked another host for anything"
+@contextmanager
+def watched(browser):
+    "A page in the browser; it must neither throw an error nor ask another host for anything"
     page, asked, errors = browser.new_page(viewport=dict(width=1280, height=800)), [], []
     page.on('request', lambda o: asked.append(o.url))
     page.on('pageerror', lambda o: errors.append(str(o)))
@@ -43,6 +44,11 @@ def page(browser):
     page.close()
     assert not errors
     assert not [o for o in asked if urlsplit(o).hostname not in (None, '127.0.0.1', 'localhost')]
+
+@pytest.fixture
+def page(browser):
+    "A page that is watched for one test"
+    with watched(browser) as page: yield page
 
 @pytest.fixture(scope='session')
 def screenshots(tmp_path_factory):

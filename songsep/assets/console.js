@@ -1,0 +1,288 @@
+// The console's sound and its controls. What is drawn is in the page already: this file plays it.
+// Every sound has a source of its own; all start at one time of one clock, so that they cannot drift.
+'use strict'
+
+const SILENT_DB = -40 // the lowest place of a volume slider means nothing at all
+const amplitude = db => db <= SILENT_DB ? 0 : 10**(db/20)
+const clock = t => `${Math.floor(t/60)}:${String(Math.floor(t%60)).padStart(2, '0')}`
+const clamp = (x, low, high) => Math.min(Math.max(x, low), high)
+const press = (button, on) => button.setAttribute('aria-pressed', String(on))
+
+class Console {
+  constructor(root) {
+    const $ = o => root.querySelector(o)
+    Object.assign(this, { root, position: 0, loop: null, looping: false, original: false, playing: null, ended: false })
+    this.sr = +root.dataset.sr
+    this.duration = +root.dataset.seconds
+    this.ui = { play: $('.play'), seek: $('.seek'), time: $('.time'), loop: $('.loop'), from: $('.from'), to: $('.to'), stems: $('.stems'), song: $('.song'), meter: $('.meter'), peak: $('.peak'), state: $('.state') }
+    this.tracks = [...root.querySelectorAll('.lane')].map(lane => ({ lane, name: lane.dataset.name, song: 'song' in lane.dataset, solo: false, mute: false, db: 0 }))
+    this.stems = this.tracks.filter(o => !o.song)
+    this.wire()
+    this.ready = this.decode()
+  }
+
+  // Sound
+
+  async decode() {
+    const decoder = new OfflineAudioContext(1, 1, this.sr)
+    await Promise.all(this.tracks.map(async o => {
+      const text = o.lane.querySelector('.sound').textContent
+      o.buffer = await decoder.decodeAudioData(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer)
+      o.lane.querySelector('.sound').remove() // it is there twice now
+    }))
+    this.duration = Math.min(...this.tracks.map(o => o.buffer.duration))
+    this.ui.play.disabled = false
+    this.show()
+  }
+
+  // How loud each track is now
+  heard(o) {
+    if (o.song) return this.original ? 1 : 0
+    if (this.original || o.mute && !o.solo) return 0
+    return this.stems.some(s => s.solo) && !o.solo ? 0 : amplitude(o.db)
+  }
+
+  // The whole graph, for the loudspeaker as for a rendering: source -> gain, of each track -> sum -> out
+  graph(context) {
+    const sum = context.createGain()
+    const parts = this.tracks.map(o => {
+      const source = new AudioBufferSourceNode(context, { buffer: o.buffer }), gain = new GainNode(context, { gain: this.heard(o) })
+      if (this.looping) Object.assign(source, { loop: true, loopStart: this.loop[0], loopEnd: this.loop[1] })
+      source.connect(gain).connect(sum)
+      return { source, gain }
+    })
+    sum.connect(context.destination)
+    return { sum, parts }
+  }
+
+  // What the loudspeaker would get from a moment on: the channels of the sum. For tests, and for whoever wants the mix
+  async render(from = this.position, seconds = this.duration - from) {
+    await this.ready
+    const channels = Math.max(...this.tracks.map(o => o.buffer.numberOfChannels))
+    const context = new OfflineAudioContext(channels, Math.max(1, Math.round(seconds*this.sr)), this.sr)
+    for (const { source } of this.graph(context).parts) source.start(0, from)
+    const out = await context.startRendering()
+    return Array.from({ length: channels }, (_, i) => out.getChannelData(i))
+  }
+
+  play() {
+    if (this.playing || this.ui.play.disabled) return
+    this.context ||= new AudioContext({ sampleRate: this.sr })
+    this.context.resume()
+    if (this.looping && (this.position < this.loop[0] || this.position >= this.loop[1])) this.position = this.loop[0]
+    if (this.position >= this.duration - .01) this.position = 0
+    const at = this.context.currentTime + .03, { sum, parts } = this.graph(this.context), split = this.context.createChannelSplitter(2)
+    const ears = [0, 1].map(i => { const a = new AnalyserNode(this.context, { fftSize: 2048 }); split.connect(a, i); return a })
+    sum.channelCount = 2
+    sum.channelCountMode = 'explicit'
+    sum.connect(split)
+    for (const { source } of parts) source.start(at, this.position)
+    this.playing = { at, from: this.position, parts, sum, ears }
+    parts[0].source.onended = () => { if (this.playing?.parts === parts) { this.pause(); this.seek(0) } }
+    this.show()
+    requestAnimationFrame(() => this.tick())
+  }
+
+  pause() {
+    if (!this.playing) return
+    this.position = this.now()
+    const { parts, sum } = this.playing
+    this.playing = null
+    for (const { source } of parts) source.stop()
+    sum.disconnect()
+    this.show()
+  }
+
+  toggle() { this.playing ? this.pause() : this.play() }
+
+  now() {
+    if (!this.playing) return this.position
+    const t = this.playing.from + Math.max(0, this.context.currentTime - this.playing.at)
+    if (!this.looping || t < this.loop[1]) return Math.min(t, this.duration)
+    return this.loop[0] + (t - this.loop[0])%(this.loop[1] - this.loop[0])
+  }
+
+  // Change something that sources are told only when they start
+  restart(change) {
+    const playing = !!this.playing
+    this.pause()
+    change()
+    if (playing) this.play()
+    this.show()
+  }
+
+  seek(t) {
+    this.restart(() => {
+      this.position = clamp(t, 0, this.duration)
+      if (this.looping && (t < this.loop[0] || t > this.loop[1])) this.looping = false
+    })
+  }
+
+  setLoop(from, to) {
+    [from, to] = [clamp(Math.min(from, to), 0, this.duration), clamp(Math.max(from, to), 0, this.duration)]
+    if (to - from < .05) return
+    this.restart(() => { this.loop = [from, to]; this.looping = true })
+  }
+
+  toggleLoop() { this.restart(() => { this.loop ||= [0, this.duration]; this.looping = !this.looping }) }
+
+  // By a stem's name or number; `what` has solo, mute, db
+  set(stem, what) {
+    Object.assign(this.stems.find((o, i) => o.name === stem || i === stem), what)
+    this.level()
+  }
+
+  hearOriginal(on) {
+    if (!this.ui.song) return
+    this.original = on
+    this.level()
+  }
+
+  level() {
+    this.playing?.parts.forEach(({ gain }, i) => gain.gain.setTargetAtTime(this.heard(this.tracks[i]), this.context.currentTime, .008)) // a step would click
+    this.show()
+  }
+
+  // Peaks of left and right, of full scale
+  peaks() {
+    return this.playing ? this.playing.ears.map(a => {
+      const y = new Float32Array(a.fftSize)
+      a.getFloatTimeDomainData(y)
+      return y.reduce((m, v) => Math.max(m, Math.abs(v)), 0)
+    }) : [0, 0]
+  }
+
+  // Controls
+
+  wire() {
+    const { ui } = this
+    ui.play.onclick = () => this.toggle()
+    ui.seek.oninput = () => this.seek(+ui.seek.value)
+    ui.loop.onclick = () => this.toggleLoop()
+    ui.from.onclick = () => this.setLoop(this.now(), this.loop && this.loop[1] > this.now() ? this.loop[1] : this.duration)
+    ui.to.onclick = () => this.setLoop(this.loop && this.loop[0] < this.now() ? this.loop[0] : 0, this.now())
+    if (ui.song) [ui.stems.onclick, ui.song.onclick] = [false, true].map(on => () => this.hearOriginal(on))
+    this.stems.forEach((o, i) => {
+      const $ = name => o.lane.querySelector(name)
+      $('.solo').onclick = () => this.set(i, { solo: !o.solo })
+      $('.mute').onclick = () => this.set(i, { mute: !o.mute })
+      $('.volume').oninput = e => this.set(i, { db: +e.target.value })
+      $('.volume').ondblclick = () => this.set(i, { db: 0 })
+    })
+    for (const o of this.root.querySelectorAll('.picture')) this.point(o)
+    document.addEventListener('keydown', e => this.key(e))
+  }
+
+  // A click seeks, a drag chooses what is looped
+  point(picture) {
+    const at = e => { const r = picture.getBoundingClientRect(); return clamp((e.clientX - r.left)/r.width, 0, 1)*this.duration }
+    let start = null
+    picture.onpointerdown = e => { if (e.button === 0) { start = { x: e.clientX, t: at(e) }; picture.setPointerCapture(e.pointerId) } }
+    picture.onpointermove = e => { if (start && Math.abs(e.clientX - start.x) > 4) this.mark(Math.min(start.t, at(e)), Math.max(start.t, at(e))) }
+    picture.onpointerup = e => {
+      if (!start) return
+      Math.abs(e.clientX - start.x) > 4 ? this.setLoop(start.t, at(e)) : this.seek(at(e))
+      start = null
+    }
+    picture.onpointercancel = () => { start = null; this.show() }
+  }
+
+  key(e) {
+    if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches('button') && e.key === ' ') return
+    const range = e.target.matches('input'), does = {
+      ' ': () => this.toggle(), l: () => this.toggleLoop(), o: () => this.hearOriginal(!this.original), '[': () => this.ui.from.click(), ']': () => this.ui.to.click(),
+      ArrowLeft: range ? null : () => this.seek(this.now() - 5), ArrowRight: range ? null : () => this.seek(this.now() + 5)
+    }[e.key.length > 1 ? e.key : e.key.toLowerCase()]
+    if (does) { e.preventDefault(); does() }
+  }
+
+  // What is seen
+
+  mark(from, to) {
+    this.root.style.setProperty('--from', from/this.duration)
+    this.root.style.setProperty('--to', to/this.duration)
+  }
+
+  show() {
+    const { ui, root } = this
+    root.classList.toggle('plays', !!this.playing)
+    root.classList.toggle('loops', this.looping)
+    ui.play.setAttribute('aria-label', this.playing ? 'Pause' : 'Play')
+    press(ui.loop, this.looping)
+    this.mark(...(this.loop || [0, 0]))
+    if (ui.song) { press(ui.stems, !this.original); press(ui.song, this.original) }
+    for (const o of this.tracks) {
+      o.lane.classList.toggle('silent', !this.heard(o))
+      if (o.song) continue
+      press(o.lane.querySelector('.solo'), o.solo)
+      press(o.lane.querySelector('.mute'), o.mute)
+      const slider = o.lane.querySelector('.volume'), text = o.db <= SILENT_DB ? 'off' : `${o.db > 0 ? '+' : ''}${o.db} dB`.replace('-', '−')
+      slider.value = o.db
+      slider.setAttribute('aria-valuetext', text)
+      o.lane.querySelector('.db').textContent = text
+    }
+    const says = ui.play.disabled ? 'Getting ready' : this.tell()
+    if (ui.state.textContent !== says) ui.state.textContent = says // or it would be read aloud again
+    this.place()
+    this.measure()
+  }
+
+  tell() {
+    if (this.original) return 'You hear the song as it was.'
+    const on = this.stems.filter(o => this.heard(o)).map(o => o.name)
+    return !on.length ? 'You hear nothing: every stem is off.' : on.length === this.stems.length ? 'You hear the sum of all stems.' : `You hear ${on.join(' and ')}.`
+  }
+
+  place() {
+    const t = this.now(), { seek, time } = this.ui
+    this.root.style.setProperty('--at', t/this.duration)
+    seek.value = t
+    seek.setAttribute('aria-valuetext', `${clock(t)} of ${clock(this.duration)}`)
+    time.textContent = `${clock(t)} / ${clock(this.duration)}`
+  }
+
+  measure() {
+    const db = this.peaks().map(v => 20*Math.log10(Math.max(v, 1e-4))), top = Math.max(...db), { meter, peak } = this.ui
+    this.held = this.playing ? Math.max(top, (this.held ?? -80) - .4) : -80
+    db.forEach((v, i) => meter.style.setProperty(`--${'lr'[i]}`, clamp(1 + v/60, 0, 1)))
+    meter.classList.toggle('over', this.held > 0)
+    const text = this.held <= -60 ? '−∞ dB' : `${this.held.toFixed(1)} dB`.replace('-', '−')
+    meter.setAttribute('aria-valuenow', clamp(this.held, -60, 6).toFixed(0))
+    meter.setAttribute('aria-valuetext', text)
+    peak.textContent = text
+  }
+
+  tick() {
+    if (!this.playing) return
+    this.place()
+    this.measure()
+    requestAnimationFrame(() => this.tick())
+  }
+}
+
+// In a frame, the page behind it decides whether it is dark, and the frame is as high as what it holds
+
+function theme() {
+  let dark = matchMedia('(prefers-color-scheme: dark)').matches
+  try {
+    for (let o = window.frameElement; o; o = o.parentElement) {
+      const c = getComputedStyle(o).backgroundColor.match(/[\d.]+/g).map(Number)
+      if (c[3] !== 0) { dark = c[0] + c[1] + c[2] < 3*128; break }
+    }
+  } catch { /* a page of another origin does not let itself be looked at */ }
+  document.documentElement.dataset.theme = dark ? 'dark' : 'light'
+}
+
+function fit() {
+  const root = document.documentElement
+  new ResizeObserver(() => { try { if (window.frameElement) window.frameElement.style.height = `${Math.ceil(document.body.getBoundingClientRect().height)}px` } catch {} }).observe(document.body)
+  matchMedia('(prefers-color-scheme: dark)').addEventListener('change', theme)
+  try {
+    if (window.frameElement) for (const o of [parent.document.documentElement, parent.document.body]) new MutationObserver(theme).observe(o, { attributes: true })
+    root.classList.toggle('framed', !!window.frameElement)
+  } catch {}
+}
+
+theme()
+fit()
+window.songsep = { console: new Console(document.querySelector('.console')) }

@@ -1,0 +1,208 @@
+"The mixing console in Chromium: what is heard is measured, not what is lit."
+import subprocess, sys, time
+from pathlib import Path
+import numpy as np, pytest
+from songsep.audio import write_audio
+from songsep.console import console_page, framed
+from songsep.core import SongsepError
+from songsep.synth import toy_song
+
+SR, SECONDS = 16000, 4
+TONES = {'drums': 500, 'bass': 1000, 'piano': 2000} # Hz
+
+def until(page, js, seconds=10):
+    "Wait until something is true; the page's policy forbids the programs of strings by which Playwright itself would look"
+    end = time.monotonic() + seconds
+    while not page.evaluate(js):
+        assert time.monotonic() < end, js
+        time.sleep(.02)
+
+def tone(hz): return .2*np.sin(2*np.pi*hz*np.arange(SECONDS*SR)/SR)
+
+@pytest.fixture(scope='module')
+def files(tmp_path_factory):
+    "Three stems, each a tone, that sound in the second half only; the song has a tone of its own besides"
+    folder = tmp_path_factory.mktemp('console')
+    gate = np.arange(SECONDS*SR) >= SECONDS*SR//2
+    for k,hz in TONES.items(): write_audio(folder/f'{k}.wav', np.stack([tone(hz)*gate]*2), SR)
+    write_audio(folder/'song.wav', np.stack([tone(3000)*gate]*2), SR)
+    return {k: folder/f'{k}.wav' for k in TONES}, folder/'song.wav'
+
+@pytest.fixture
+def console(page, files, tmp_path):
+    (tmp_path/'console.html').write_text(console_page(*files, title='A song'), encoding='utf-8')
+    page.goto((tmp_path/'console.html').as_uri())
+    until(page, '!document.querySelector(".play").disabled')
+    return page
+
+def heard(page, start=2.5, seconds=1):
+    "Amplitude of each tone in what the loudspeaker would get"
+    y = np.array(page.evaluate('async ([a, b]) => Array.from((await songsep.console.render(a, b))[0])', [start, seconds]))
+    spectrum = np.abs(np.fft.rfft(y*np.hanning(len(y))))*4/len(y)
+    return {hz: float(spectrum[round(hz*len(y)/SR)]) for hz in (*TONES.values(), 3000)}
+
+def sounding(page, **kw): return {hz for hz,v in heard(page, **kw).items() if v > .01}
+
+def test_all_stems_are_heard_at_their_own_level(console):
+    assert all(abs(heard(console)[hz] - .2) < .02 for hz in TONES.values())
+    assert console.locator('.state').inner_text() == 'You hear the sum of all stems.'
+
+def test_stems_start_together(console):
+    "Every stem begins to sound at two seconds, within a millisecond of the others"
+    starts = console.evaluate('''() => songsep.console.tracks.map(o => o.buffer.getChannelData(0).findIndex(v => Math.abs(v) > .05)/o.buffer.sampleRate)''')
+    assert np.ptp(starts) < 2e-3 and abs(starts[0] - 2) < .06
+    assert len(set(console.evaluate('songsep.console.tracks.map(o => o.buffer.length)'))) == 1
+
+def test_solo_and_mute(console):
+    console.get_by_label('Solo bass').click()
+    assert sounding(console) == {1000}
+    assert console.locator('.state').inner_text() == 'You hear bass.'
+    console.get_by_label('Solo drums').click()
+    assert sounding(console) == {500, 1000}
+    for o in ('Solo drums', 'Solo bass', 'Mute piano'): console.get_by_label(o).click()
+    assert sounding(console) == {500, 1000}
+    console.get_by_label('Mute piano').click()
+    assert sounding(console) == {500, 1000, 2000}
+
+def test_volume(console):
+    slider = console.get_by_label('Volume of bass')
+    for _ in range(6): slider.press('ArrowLeft')
+    assert abs(heard(console)[1000]/.2 - 10**(-6/20)) < .05 and abs(heard(console)[500] - .2) < .02
+    slider.press('Home')
+    assert sounding(console) == {500, 2000} and slider.get_attribute('aria-valuetext') == 'off'
+    slider.dblclick()
+    assert console.evaluate('songsep.console.stems[1].db') == 0
+
+def test_original_against_sum(console):
+    console.get_by_role('button', name='Original').click()
+    assert sounding(console) == {3000}
+    console.keyboard.press('o')
+    assert sounding(console) == set(TONES.values())
+
+def test_seek_changes_what_is_heard(console):
+    assert not sounding(console, start=.5)
+    box = console.locator('.picture').first.bounding_box()
+    console.mouse.click(box['x'] + .75*box['width'], box['y'] + 10)
+    assert abs(console.evaluate('songsep.console.position') - 3) < .05
+    assert np.max(console.evaluate('async () => Array.from((await songsep.console.render(undefined, .2))[0])')) > .2
+    console.get_by_label('Position').press('Home')
+    assert console.evaluate('songsep.console.position') == 0
+
+def test_it_plays_and_the_meter_moves(console):
+    console.evaluate('songsep.console.setLoop(2.2, 3.9)') # so that a slow machine does not come to the end
+    console.keyboard.press(' ')
+    until(console, 'songsep.console.now() > 2.5')
+    assert max(console.evaluate('songsep.console.peaks()')) > .2
+    level = console.get_by_role('meter')
+    assert -12 < float(level.get_attribute('aria-valuenow')) < 0
+    console.get_by_label('Mute drums').click()
+    console.get_by_label('Mute bass').click()
+    console.get_by_label('Mute piano').click()
+    until(console, 'Math.max(...songsep.console.peaks()) < .001')
+    console.keyboard.press('Tab') # a button that has the focus would take the space for itself
+    console.get_by_label('Position').focus()
+    console.keyboard.press(' ')
+    assert console.evaluate('songsep.console.playing === null')
+    assert console.evaluate('songsep.console.now()') == console.evaluate('songsep.console.now()') > 2.15
+
+def test_loop(console):
+    box = console.locator('.picture').first.bounding_box()
+    x = lambda t: box['x'] + t/SECONDS*box['width']
+    console.mouse.move(x(1.5), box['y'] + 20)
+    console.mouse.down()
+    console.mouse.move(x(2), box['y'] + 20, steps=4)
+    console.mouse.move(x(1.9), box['y'] + 20)
+    console.mouse.up()
+    assert np.allclose(console.evaluate('songsep.console.loop'), (1.5, 1.9), atol=.03)
+    assert not sounding(console, start=1.5, seconds=1) # never arrives at the second half
+    console.evaluate('songsep.console.play()')
+    console.wait_for_timeout(900)
+    assert 1.45 < console.evaluate('songsep.console.now()') < 1.95
+    console.keyboard.press('l')
+    until(console, 'songsep.console.now() > 2.2')
+
+def test_the_end_is_an_end(console):
+    console.evaluate('songsep.console.seek(3.8)')
+    console.evaluate('songsep.console.play()')
+    until(console, 'songsep.console.playing === null && songsep.console.position === 0')
+
+HOSTILE = '"><img src=x onerror=window.bad=1></script><script>window.bad=1</script>'
+
+def test_a_hostile_name_is_harmless(page, files, tmp_path):
+    stems, song = files
+    html = console_page({HOSTILE: stems['drums'], "' onclick=bad=1 '": stems['bass']}, song, HOSTILE)
+    (tmp_path/'a.html').write_text(html, encoding='utf-8')
+    (tmp_path/'b.html').write_text(f'<!doctype html><title>frame</title>{framed(html, HOSTILE)}', encoding='utf-8')
+    for o in 'ab':
+        page.goto((tmp_path/f'{o}.html').as_uri())
+        inside = page.frames[-1]
+        until(inside, '!document.querySelector(".play").disabled')
+        assert [f.evaluate('window.bad') for f in page.frames] == [None]*len(page.frames)
+        assert inside.locator('img').count() == 0 and inside.locator('h1').inner_text() == HOSTILE
+        assert inside.evaluate('songsep.console.stems[0].name') == HOSTILE
+    inside.evaluate('void document.body.append(Object.assign(document.createElement("script"), {textContent: "window.bad = 1"}))') # the second lock
+    assert inside.evaluate('window.bad') is None
+
+def test_a_frame_takes_height_and_brightness_from_its_page(page, files, tmp_path):
+    (tmp_path/'dark.html').write_text(f'<!doctype html><title>dark</title><body style="background:#111">{framed(console_page(*files))}', encoding='utf-8')
+    page.emulate_media(color_scheme='light')
+    page.goto((tmp_path/'dark.html').as_uri())
+    until(page, 'document.querySelector("iframe").contentDocument.documentElement.dataset.theme === "dark"')
+    until(page, 'document.querySelector("iframe").contentDocument.documentElement.scrollHeight <= document.querySelector("iframe").clientHeight + 1')
+    page.evaluate('document.body.style.background = "#fff"')
+    until(page, 'document.querySelector("iframe").contentDocument.documentElement.dataset.theme === "light"')
+
+def test_a_long_song_is_cut_and_says_so(page, files, tmp_path):
+    html = console_page(*files, megabytes=.25)
+    (tmp_path/'a.html').write_text(html, encoding='utf-8')
+    page.goto((tmp_path/'a.html').as_uri())
+    until(page, '!document.querySelector(".play").disabled')
+    assert page.locator('.cut').inner_text().startswith('The first 0:02 of 0:04')
+    assert page.evaluate('songsep.console.duration') < 2.6
+
+def test_rates_and_channels_that_mp3_lacks(page, tmp_path):
+    rng = np.random.default_rng(0)
+    for k in 'ab': write_audio(tmp_path/f'{k}.wav', rng.normal(size=(6, 96000))*.1, 96000)
+    (tmp_path/'a.html').write_text(console_page({k: tmp_path/f'{k}.wav' for k in 'ab'}), encoding='utf-8')
+    page.goto((tmp_path/'a.html').as_uri())
+    until(page, '!document.querySelector(".play").disabled')
+    assert abs(page.evaluate('songsep.console.duration') - 1) < .1 and page.get_by_role('button', name='Original').count() == 0
+
+def test_sounds_of_two_rates_are_refused(tmp_path):
+    for k,sr in (('a', 16000), ('b', 22050)): write_audio(tmp_path/f'{k}.wav', np.zeros((1, sr)), sr)
+    with pytest.raises(SongsepError, match='several sample rates'): console_page({k: tmp_path/f'{k}.wav' for k in 'ab'})
+
+@pytest.mark.parametrize('scheme, width', [('light', 1280), ('dark', 1280), ('light', 390)])
+def test_no_serious_fault_of_access(console, screenshots, scheme, width):
+    axe = pytest.importorskip('axe_playwright_python.sync_playwright', reason='needs axe-playwright-python').Axe()
+    console.emulate_media(color_scheme=scheme)
+    console.set_viewport_size(dict(width=width, height=800))
+    console.evaluate('songsep.console.setLoop(1, 3); songsep.console.set("bass", {mute: true}); songsep.console.set("drums", {solo: true})')
+    console.wait_for_timeout(100)
+    console.screenshot(path=screenshots/f'console-{scheme}-{width}.png', full_page=True)
+    found = axe.run(console).response['violations']
+    assert not [(o['id'], [n['target'] for n in o['nodes']]) for o in found if o['impact'] in ('serious', 'critical')]
+    assert console.evaluate('document.documentElement.scrollWidth') <= width
+
+def test_everything_is_reached_by_the_keyboard(console):
+    seen = []
+    for _ in range(16):
+        console.keyboard.press('Tab')
+        seen.append(console.evaluate('document.activeElement.getAttribute("aria-label") || document.activeElement.innerText'))
+    assert seen[:7] == ['Play', 'Position', 'Loop from here', 'Loop', 'Loop to here', 'Stems', 'Original']
+    assert seen[7:13] == ['Solo drums', 'Mute drums', 'Volume of drums', 'Solo bass', 'Mute bass', 'Volume of bass']
+
+def test_the_command_writes_the_page_beside_the_stems(page, tmp_path):
+    sr = 22050
+    for name,seed in (('first', 0), ('second', 1)): write_audio(tmp_path/f'{name}.wav', sum(toy_song(seed, 2., sr)[0].values()), sr)
+    run = lambda *args: subprocess.run([Path(sys.executable).with_name('songsep'), 'separate', *map(str, args), '-o', tmp_path/'out', '--report'], capture_output=True, text=True)
+    done = run(tmp_path/'first.wav', tmp_path/'second.wav')
+    assert not done.returncode and f"{tmp_path/'out'/'second'/'console.html'}: open it in a browser" in done.stdout
+    assert sorted(o.name for o in (tmp_path/'out'/'first').iterdir()) == ['accompaniments.wav', 'console.html', 'drums.wav', 'separation.json']
+    page.goto((tmp_path/'out'/'first'/'console.html').as_uri())
+    until(page, '!document.querySelector(".play").disabled')
+    assert page.locator('h1').inner_text() == 'first' and page.locator('h2').all_inner_texts() == ['Original', 'drums', 'accompaniments']
+    y, whole = (np.array(page.evaluate(f'async () => {{ songsep.console.hearOriginal({o}); return Array.from((await songsep.console.render(.2, 1))[0]) }}')) for o in ('false', 'true'))
+    assert 10*np.log10(np.mean((y - whole)**2)/np.mean(whole**2)) < -10 # as far as mp3 lets them agree
+    (tmp_path/'out'/'first'/'console.html').write_text('my diary')
+    assert run(tmp_path/'first.wav').returncode == 2 and (tmp_path/'out'/'first'/'console.html').read_text() == 'my diary'
