@@ -87,7 +87,7 @@ def test_second_run_repeats_nothing(whole):
     assert files(root) == before
     assert {k: plain(ns[k]) for k in results} == results
     source = path.read_text(encoding='utf-8')
-    for call,words in (('(describe(', 'were there already'), ('print(prepare(', '0 songs are new')): assert (call in source) == (words in said)
+    for call,words in (('(describe(', 'were there already'), (' prepare(', '0 songs are new')): assert (call in source) == (words in said)
 
 def test_goes_on_where_it_was_cut_off(whole, tmp_path):
     path, root, results, _ = whole
@@ -111,7 +111,7 @@ def test_begins_as_colab_wants_it(path):
     assert f'(https://colab.research.google.com/github/songsep/songsep/blob/main/{path.relative_to(ROOT).as_posix()})' in source(cells[1])
     assert code[0] == 'import sys'
     assert re.fullmatch(r'''#\| eval: false\nif 'google.colab' in sys.modules: get_ipython\(\).system\('pip install -q "songsep(\[\w+\])? @ git\+https://github.com/songsep/songsep".*'\)''', code[1])
-    work = [o for o in code[2:] if not re.match(r'import|#\| hide', o)] # the first real cell says what is there and what to expect
+    work = [o for o in code[2:] if not re.search(r'^#\| (hide|code-summary: Imports)', o, re.M)] # the first real cell says what is there and what to expect
     assert 'versions()' in work[0] and ('list_gpus()' in work[0] or 'nvidia-smi' in work[0])
     assert work[1:3] == ['#| eval: false\nfrom google.colab import drive', "#| eval: false\ndrive.mount('/content/drive')"]
     assert "os.environ.get('SONGSEP_ROOT')" in work[3] and '/content/drive/MyDrive/songsep' in work[3]
