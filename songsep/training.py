@@ -88,7 +88,7 @@ def averaged(
         return
     norms = [o for o in model.layers if isinstance(o, keras.layers.BatchNormalization)]
     own = [(v, np.array(keras.ops.convert_to_numpy(v))) for v in [*model.trainable_variables, *(w for o in norms for w in o.non_trainable_variables)]]
-    for v,a in zip(model.trainable_variables, model.optimizer._model_variables_moving_average): v.assign(a)
+    for v,a in zip(model.trainable_variables, model.optimizer._model_variables_moving_average): v.assign(np.array(keras.ops.convert_to_numpy(a))) # a copy: JAX gives away what it evaluates
     momentum = [o.momentum for o in norms]
     try:
         for i,x in enumerate(inputs):
