@@ -16,10 +16,10 @@ from pathlib import Path
 from urllib.parse import quote
 import numpy as np, yaml
 from .core import Project, SongsepError, read_json, safe_name, write_aside
-from .audio import AUDIO_SUFFIXES, read_blocks, write_audio
-from .plots import show_history
+from .audio import AUDIO_SUFFIXES, write_audio
+from .plots import best_epoch, show_history
 from .stems import RESIDUALS, Track, find_tracks, recipe_from
-from .check import lint_recipe, recipe_report
+from .check import leaks, lint_recipe, recipe_report
 from .models import SHIPPED, list_models, open_model
 from .songs import DEMO, Output, describe, separate_song
 from .console import framed, result_page
@@ -157,18 +157,12 @@ def read_history(
     except (OSError, ValueError, KeyError, EOFError) as e: raise SongsepError(f"{path} is no history of a training ({type(e).__name__}). Train again, or choose another model.") from None
 
 def draw_history(
-    history:dict # Lists with a value an epoch
+    history:dict, # Lists with a value an epoch
+    monitor:str='val_loss' # What says which epoch is best
 ): # A figure
-    "Losses, and scores in decibels if there are any."
+    "The history, without pyplot: several visitors draw at the same time."
     from matplotlib.figure import Figure
-    scores = {k: v for k,v in history.items() if 'sdr' in k.lower()}
-    fig = Figure(figsize=(9, 5 if scores else 2.8), layout='constrained')
-    axs = fig.subplots(1 + bool(scores), 1, sharex=True, squeeze=False)[:, 0]
-    show_history(history, axs[0])
-    for (k,v),c in zip(scores.items(), ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00')*9): axs[1].plot(range(1, len(v)+1), v, color=c, marker='.', label=k)
-    if scores: axs[1].legend(); axs[1].set(xlabel='epoch', ylabel='SDR, dB'); axs[0].set(xlabel='')
-    axs[0].xaxis.get_major_locator().set_params(integer=True)
-    return fig
+    return show_history(history, monitor, Figure(figsize=(9, 3.2), layout='constrained').subplots()).figure
 
 def _svg(fig):
     import io
@@ -204,18 +198,21 @@ class TrainingPanel:
         self.seen = now
         try: history, settings = read_history(self.model.value)
         except SongsepError as e: self.says.value, self.picture.value = _fault(e), ''; return
-        losses = history.get('val_loss') or history['loss']
+        losses, monitor = history.get('val_loss') or history['loss'], settings.get('monitor', 'val_loss')
         score = ''.join(f', {k} {v[-1]:.1f} dB' for k,v in history.items() if 'sdr' in k.lower())
-        says = f"{self.model.label}: epoch {len(losses)}{f' of {e}' if (e := settings.get('epochs')) else ''}, loss {losses[-1]:.4g}{score}; the best was epoch {1+int(np.argmin(losses))}."
-        self.says.value, self.picture.value = _said(says), f'<div role="img" aria-label="{escape(says)}">{_svg(draw_history(history))}</div>'
+        says = f"{self.model.label}: epoch {len(losses)}{f' of {e}' if (e := settings.get('epochs')) else ''}, loss {losses[-1]:.4g}{score}; the best was epoch {1+best_epoch(history, monitor if monitor in history else 'loss')}."
+        self.says.value, self.picture.value = _said(says), f'<div role="img" aria-label="{escape(says)}">{_svg(draw_history(history, monitor))}</div>'
     def _chosen(self):
         self.look()
         _offer(self.song, self.unheard())
     def unheard(self) -> dict[str, Track]: # Name to track
         "Songs that the chosen model does not learn from."
         path = self.model.value and self.model.value/'model.json'
-        learned = {o['name'] for o in read_json(path).get('training_songs', [])} if path and path.exists() else set()
-        try: return {t.name: t for t in self.tracks() if t.name not in learned}
+        learned = read_json(path).get('training_songs', []) if path and path.exists() else []
+        try:
+            tracks = self.tracks()
+            known = {name for _,name,_ in leaks(learned, tracks)}
+            return {t.name: t for t in tracks if t.name not in known}
         except SongsepError as e: self.says.value = _fault(e); return {}
     def _watch(self, on):
         self.stop.set()
@@ -246,11 +243,7 @@ def _beginning_of(track, seconds):
     sounds = [track.mix] if track.mix else list(track.stems)
     sr, total = sounds[0].info().sr, 0.
     for s in sounds:
-        ys, n = [], 0
-        for y in s.blocks(sr):
-            ys.append(y)
-            if (n := n + y.shape[1]) >= seconds*sr: break
-        y = np.concatenate(ys, 1)[:, :int(seconds*sr)]
+        y = next(s.blocks(sr, int(seconds*sr)))
         if np.ndim(total): y, total = (np.pad(o, ((0, 0), (0, max(y.shape[1], total.shape[1]) - o.shape[1]))) for o in (y, total))
         total = total + y
     return np.clip(total, -1, 1), sr

@@ -273,7 +273,7 @@ def train(
     "Train a model, or go on with one whose training was stopped."
     from songsep.core import safe_name
     from songsep.models import find_model, finish_model
-    from songsep.plots import show_history
+    from songsep.plots import best_epoch, show_history
     from songsep.evaluation import song_judge
     with _quietly(): from songsep.training import check_training, train as run
     folder, size, monitor = out/safe_name(name), _batch_size(batch_size), 'sdr' if judge else 'val_loss'
@@ -286,8 +286,8 @@ def train(
                   judge=song_judge(store, judge, _say(quiet)) if judge else None, monitor=monitor)
     finish_model(folder, say=_say(quiet))
     show_history(history, monitor).figure.savefig(folder/'history.png', bbox_inches='tight')
-    best = (max if judge else min)(history[monitor])
-    _say(quiet)(f"{folder}: best of {len(history['loss'])} epochs is {history[monitor].index(best)+1}, {f'SDR {best:.2f} dB' if judge else f'validation loss {best:.4g}'}")
+    best = best_epoch(history, monitor)
+    _say(quiet)(f"{folder}: best of {len(history['loss'])} epochs is {best+1}, {'SDR {:.2f} dB' if judge else 'validation loss {:.4g}'}".format(history[monitor][best]))
 
 def _batch_size(text):
     if text == 'auto' or text.isdigit() and int(text) > 0: return text if text == 'auto' else int(text)

@@ -25,13 +25,9 @@ _BYTES = {1: 14_000, 2: 25_000} # of a second of mono or stereo, in base64
 
 def _beginning(path, seconds):
     "The first seconds of a file (1 or 2 channels, samples), at a rate that MP3 has"
-    info, ys, n = probe(path), [], 0
-    for y in read_blocks(path):
-        ys.append(y if len(y) < 3 else y.mean(0, keepdims=True))
-        n += y.shape[1]
-        if n >= seconds*info.sr: break
-    sr = info.sr if info.sr in MP3_RATES else 44100
-    return resample(np.concatenate(ys, 1)[:, :int(seconds*info.sr)], info.sr, sr), sr
+    info = probe(path)
+    y, sr = next(read_blocks(path, int(seconds*info.sr))), info.sr if info.sr in MP3_RATES else 44100
+    return resample(y if len(y) < 3 else y.mean(0, keepdims=True), info.sr, sr), sr
 
 def _mp3(y, sr):
     "A waveform as text for a page"

@@ -85,8 +85,8 @@ class Batches:
             if remixed and not s.keep_phase: raise SongsepError(f"{path} holds magnitudes only, which don't add. Prepare it with the phase kept to remix songs.")
             self.index = [(t, i) for t in tracks for i in range(len(s[t]['mix']))]
             self.targets, c = s.targets, s.config
-            has = {(t, k): s[t][k].ds.attrs['mean_norm'] > 0 for t in tracks for k in s.targets}
-            self.heard = [[n for n,(t,_) in enumerate(self.index) if has[t, k]] for k in s.targets] # for each target, the segments of songs that have it
+            has = lambda k: {t for t in tracks if s[t][k].ds.attrs['mean_norm'] > 0}
+            self.heard = [[n for n,(t,_) in enumerate(self.index) if t in songs] for songs in map(has, s.targets)] if remixed else [[] for _ in s.targets] # for each target, the segments of songs that have it
         if not self.index: raise SongsepError(f"{path}: no segments in {len(tracks)} tracks.")
         self.shape = (c.n_bins, c.n_frames)
         _readers()

@@ -221,7 +221,7 @@ def scores_table(
         lines.append(f"| {song or '**median**'} | {target} | " + ' | '.join(f"{c['sdr']:.1f} / {c['si_sdr']:.1f}" for c in cells) + ' |')
     return '\n'.join(lines + [f'\n{o}' for o in _ways(scores)])
 
-# %% ../nbs/22_evaluation.ipynb #x0002
+# %% ../nbs/22_evaluation.ipynb #0019
 _STYLE = """:root { color-scheme: light dark } body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem }
 img { max-width: 100%; height: auto; background: white; border-radius: 4px } .wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .2rem .7rem; border-bottom: 1px solid #8886; text-align: right; white-space: nowrap } th:first-child, th:nth-child(2) { text-align: left } tbody th { font-weight: normal } .median * { font-weight: bold }"""
@@ -263,15 +263,14 @@ def write_report(
 """
     with write_aside(path) as p: p.write_text(page, encoding='utf-8')
 
-# %% ../nbs/22_evaluation.ipynb #0019
+# %% ../nbs/22_evaluation.ipynb #0022
 def song_judge(
     store_path:str|Path, # The store that is trained on
     datasets:list[str|Path], # Folders of songs with stems, none of them in the store
     say:Callable=print # Takes a sentence about a track that can't be scored
 ) -> Callable: # Takes the Keras model; gives `sdr_<target>`, the median over songs, and `sdr`, the mean of these, decibels
     "Judge a model in training by the SDR of whole songs: for `judge` of `songsep.training.train`, with `monitor='sdr'`."
-    with SpectrogramStore(store_path) as s:
-        recipe, config, learned = s.recipe, s.config, [{'name': t, 'uuid': str(s.h[t].attrs.get('uuid', ''))} for t in s]
+    with SpectrogramStore(store_path) as s: recipe, config, learned = s.recipe, s.config, s.songs()
     tracks = [t for d in datasets for t in find_tracks(d)]
     refuse_leak(learned, tracks, f'a model of {store_path}')
     songs = [t for t,_ in _scored(tracks, recipe, False, say)]

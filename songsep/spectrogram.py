@@ -264,6 +264,11 @@ class SpectrogramStore(Mapping):
         return self.recipe.targets
     def __iter__(self): return (k for k in self.h if k in self)
     def __len__(self): return sum(1 for _ in self)
+    def songs(self,
+        tracks:list[str]|None=None # Names of tracks; `None` takes all
+    ) -> list[dict]: # `name` and `uuid` of each
+        "Who was there, to be kept with a model."
+        return [{'name': t, 'uuid': str(self.h[t].attrs.get('uuid', ''))} for t in (self if tracks is None else tracks)]
     def __contains__(self, name): return name in self.h and bool(self.h[name].attrs.get('committed'))
     def __getitem__(self, name):
         if name not in self: raise KeyError(name)

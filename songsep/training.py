@@ -329,7 +329,7 @@ def _plan(store_path, folder, architecture, arguments, alphas, validation, seed,
         if len(alphas) != len(s.targets): raise SongsepError(f"there must be one alpha for each of {', '.join(s.targets)}. Received: {alphas}")
         residual = any(s.h[t].attrs['residual_db'] > RESIDUAL_DB for t in s)
         spec = make_spec(folder.name, s.targets, s.config, architecture, arguments, s.recipe.to_dict(), residual)
-        spec['training_songs'] = [{'name': t, 'uuid': str(s.h[t].attrs.get('uuid', ''))} for t in train_tracks]
+        spec['training_songs'] = s.songs(train_tracks)
     if parent:
         spec['parent'] = {k: parent[k] for k in ('name', 'weights_sha256')}
         spec['training_songs'] += [o for o in parent.get('training_songs', []) if o not in spec['training_songs']] # its weights have heard them
