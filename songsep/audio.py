@@ -233,7 +233,7 @@ class AudioWriter:
         "Append a block."
         if self.subtype in _BITS:
             q = y if y.dtype.kind=='i' else quantise(y, self.subtype)
-            y = (q << (32 - _BITS[self.subtype])).astype('int32')
+            y = q.astype('int16') if self.subtype == 'PCM_16' else (q << 8).astype('int32')
         self._file.write(np.ascontiguousarray(y.T))
     def __enter__(self): return self
     def __exit__(self, *exc):

@@ -17,7 +17,7 @@ import numpy as np
 from .core import SongsepError, run_jobs, safe_name, sha256, versions, write_json, read_json
 from .audio import AUDIO_SUFFIXES, AudioWriter, is_lossy, probe, quantise, read_blocks, read_tags, subtype_like, write_tags
 from .models import Model, open_model
-from .separation import block_start, separate_blocks
+from .separation import block_start, in_order, separate_blocks
 from .plots import show_stems
 
 # %% ../nbs/23_songs.ipynb #0005
@@ -115,21 +115,23 @@ def _power(y): return float(np.dot(y.reshape(-1), y.reshape(-1)))
 
 def _write(spool, files, sr, gain, subtype, complete, progress):
     "Spooled floats to files; returns power of the song, of the song minus the sum, and of each output"
-    power, error, mix, n = np.zeros(spool.shape[0]), 0., 0., 0
     step = 1 if subtype == 'FLOAT' else -int(quantise(np.array([-1.]), subtype)[0])
-    with ExitStack() as stack, ThreadPoolExecutor(len(files)) as pool:
+    def finish(y, song):
+        outs, error = [quantise(np.float32(gain)*o, subtype) for o in y], 0.
+        if complete:
+            whole = quantise(np.float32(gain)*song, subtype)
+            outs[-1] = _fit(whole - sum(outs[:-1]), outs[-1], step) if step > 1 else whole - sum(outs[:-1])
+            if (lost := whole - sum(outs)).any(): error = _power((lost/step).astype('float64'))/gain**2
+        return outs, np.array([_power(song), error, *map(_power, y)])
+    power, n = 0., 0
+    with ExitStack() as stack, ThreadPoolExecutor(max(2, len(files))) as pool:
         writers = [stack.enter_context(AudioWriter(o, sr, spool.shape[1], subtype)) for o in files]
-        for y,song in zip(spool.blocks(), spool.song_blocks()):
-            outs = list(pool.map(lambda o: quantise(np.float32(gain)*o, subtype), y))
-            if complete:
-                whole = quantise(np.float32(gain)*song, subtype)
-                outs[-1] = _fit(whole - sum(outs[:-1]), outs[-1], step) if step > 1 else whole - sum(outs[:-1])
-                if (lost := whole - sum(outs)).any(): error += _power((lost/step).astype('float64'))
+        for outs,p in in_order(pool, finish, zip(spool.blocks(), spool.song_blocks()), 2):
             list(pool.map(lambda w, o: w.write(o), writers, outs))
-            power, mix, n = power + list(pool.map(_power, y)), mix + _power(song), n + song.shape[1]
+            power, n = power + p, n + outs[0].shape[1]
             progress(n/spool.samples, 'writing')
-    size = n*spool.shape[1]
-    return mix/size, error/gain**2/size, power/size
+    mix, error, *each = power/(n*spool.shape[1])
+    return mix, error, each
 
 def _fit(rest, own, top):
     "What the others leave, where the format can hold it"

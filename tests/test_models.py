@@ -314,7 +314,10 @@ def test_import_is_whole_or_not_there(checkpoint, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt): import_model(checkpoint, tmp_path)
     assert not list(tmp_path.iterdir())
     folder = import_model(checkpoint, tmp_path, config=Config(44100, 1.47, 4096, 1024, 1378.125)) # a smaller picture: 128 bins, 64 frames
-    assert {p.name for p in folder.iterdir()} == {'model.json', 'model.weights.h5', 'model.onnx', 'README.md'} and 'Deezer' in (folder/'README.md').read_text()
+    assert {p.name for p in folder.iterdir()} == {'model.json', 'model.weights.h5', 'model.onnx', 'model.onnx.data', 'README.md'} and 'Deezer' in (folder/'README.md').read_text()
+    assert open_model(folder).engine == 'onnx'
+    with open(folder/'model.onnx.data', 'r+b') as f: f.seek(1000); f.write(b'\xff')
+    assert open_model(folder).engine == 'keras'
     model = open_model(folder)
     assert model.channels == 2 and model.forward(noise(1, 128, 64, 2)).shape == (1, 128, 64, 4)
     with pytest.raises(SongsepError, match='exists already'): import_model(checkpoint, tmp_path)
