@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['KINDS', 'ORDER', 'SPLEETER', 'SPLEETER_STEMS', 'SPLEETER_CARD', 'ORIGINAL', 'ORIGINAL_CARD', 'REACH',
-           'by_construction', 'load_spleeter', 'narrow_spleeter', 'load_original', 'cell_kernel', 'spleeter_graph']
+           'by_construction', 'load_spleeter', 'narrow_spleeter', 'load_original', 'cell_kernel', 'from_pixels',
+           'spleeter_graph']
 
 # %% ../nbs/19_checkpoints.ipynb #0002
 import re
@@ -148,11 +149,11 @@ def load_original(
     return model, spec | {'imported': {'from': 'the original project', 'file': Path(path).name, 'sha256': sha256(path)}}, ORIGINAL_CARD
 
 # %% ../nbs/19_checkpoints.ipynb #0016
-REACH = {'down': lambda i,o: i - 2*o + 1, 'up': lambda i,o: o - 2*i + 1, 'mask': lambda i,o: (i - o + 3)/2} # stride 2; transposed; dilated by 2
+REACH = {'up': lambda i,o: o - 2*i + 1, 'mask': lambda i,o: (i - o + 3)/2} # transposed, stride 2; dilated by 2
 
 def cell_kernel(
     w:np.ndarray, # Kernel (height, width, channels in, channels out)
-    kind:str, # `down`, `up` or `mask`
+    kind:str, # `up` or `mask`
     n_in:int, # Input pixels along one side of a cell
     n_out:int # Output pixels along one side of a cell
 ) -> np.ndarray: # (n_out*n_out*channels out, n_in*n_in*channels in, 3, 3), float32; pixels before channels
@@ -164,6 +165,14 @@ def cell_kernel(
     grid = lambda a: (a[..., None, None, None], a[None, None, None])
     K = w[grid(k)]*np.logical_and(*grid(ok))[..., None, None] # (o, d, i) of rows, of columns, in, out
     return np.ascontiguousarray(K.transpose(0, 3, 7, 2, 5, 6, 1, 4).reshape(n_out**2*w.shape[3], n_in**2*w.shape[2], 3, 3), 'float32')
+
+def from_pixels(
+    K:np.ndarray, # Kernel (channels out, n_in*n_in*channels in, height, width) from `cell_kernel`
+    n_in:int # Input pixels along one side of a cell
+) -> np.ndarray: # (channels out, channels in, n_in*height, n_in*width)
+    "The same for an input whose cells are not laid together; its stride is `n_in`."
+    n_out, _, h, w = K.shape
+    return K.reshape(n_out, n_in, n_in, -1, h, w).transpose(0, 3, 4, 1, 5, 2).reshape(n_out, -1, h*n_in, w*n_in)
 
 # %% ../nbs/19_checkpoints.ipynb #0019
 class _Graph:
@@ -184,37 +193,33 @@ class _Graph:
             y = self('Conv', x, self.constant(K[:, i:i+n]), *([self.constant(b)] if out is None else []), kernel_shape=K.shape[2:], **({'pads': [1]*4} | kw))
             out, i = y if out is None else self('Add', out, y), i+n
         return out
+    def norm(self, x, gamma, beta, mean, variance):
+        "Batch normalization as a convolution of each channel by itself: unlike the node of that name, ONNX Runtime computes it together with what activates it"
+        scale = gamma/np.sqrt(variance + 1e-3)
+        return self('Conv', x, self.constant(scale[:, None, None, None]), self.constant(beta - mean*scale), group=len(scale), kernel_shape=[1, 1])
 
 def _stem_graph(g, mix, get, activation, n_levels):
     "Masks of one network before their sigmoid, as cells of 4x4 pixels: (batch, 16*masks, bins/4, frames/4)"
     act = (lambda x: g('LeakyRelu', x, alpha=.2), lambda x: g('Relu', x)) if activation=='relu' else (lambda x: g('Elu', x),)*2
-    norm = lambda x, j, pixels=1: g('BatchNormalization', x, *[g.constant(np.tile(a, pixels)) for a in get(f'norm{j}')], epsilon=1e-3)
-    down = lambda x, n, K, b: g.conv([(x, n)], K.transpose(3, 2, 0, 1), b, strides=[2, 2], pads=[1, 1, 2, 2])
-    (k, b), (k1, b1) = get('down0'), get('down1')
-    channels, n = k.shape[2:]
-    K = np.zeros((2, 2, n, channels, 7, 7)) # the first level as cells of 2x2 pixels, straight from the mix
-    for r,c in np.ndindex(2, 2): K[r, c, :, :, 2*r:2*r+5, 2*c:2*c+5] = k.transpose(3, 2, 0, 1)
-    x = g.conv([(mix, channels)], K.reshape(4*n, channels, 7, 7), np.tile(b, 4), strides=[4, 4], pads=[1, 1, 2, 2])
-    skips = [(x, 4*n)]
-    x = g.conv([(act[0](norm(x, 0, 4)), 4*n)], cell_kernel(k1, 'down', 2, 1), b1)
-    skips.append((x, len(b1)))
-    for j in range(2, n_levels):
+    norm = lambda x, j, pixels=1: g.norm(x, *[np.tile(a, pixels) for a in get(f'norm{j}')])
+    skips, x = [], mix
+    for j in range(n_levels):
         k, b = get(f'down{j}')
-        x = down(act[0](norm(x, j-1)), k.shape[2], k, b)
-        skips.append((x, k.shape[3]))
+        x = g.conv([(act[0](norm(x, j-1)) if j else x, k.shape[2])], k.transpose(3, 2, 0, 1), b, strides=[2, 2], pads=[1, 1, 2, 2])
+        skips.append((x, len(b)))
     xs = [skips.pop()]
     for j in range(n_levels-1):
         k, b = get(f'up{j}')
-        K, n = cell_kernel(k.swapaxes(2, 3), 'up', 1, 2), len(b)
-        if n >= 64: # many channels: each of the four pixels by itself, without the zeros
-            K = K.reshape(2, 2, n, -1, 3, 3)
-            x = g('Concat', *[norm(act[1](g.conv(xs, K[r, c][:, :, :2+r, :2+c], b, pads=[1, 1, r, c])), n_levels+j) for r,c in np.ndindex(2, 2)], axis=1)
-        else: x = norm(act[1](g.conv(xs, K, np.tile(b, 4))), n_levels+j, 4)
+        n, K = len(b), cell_kernel(k.swapaxes(2, 3), 'up', 1, 2)
+        if n < 32: parts = [(K[2*n*r:2*n*(r+1), :, :2+r], (r, 1)) for r in range(2)] # few channels: two pixels at once keep a core busy
+        else: parts = [(o[:, :, :2+r, :2+c], (r, c)) for o,(r,c) in zip(np.split(K, 4), np.ndindex(2, 2))]
+        parts = [norm(act[1](g.conv(xs, o, np.tile(b, len(o)//n), pads=[1, 1, *ends])), n_levels+j, len(o)//n) for o,ends in parts]
+        x = g('Concat', *parts, axis=1)
         xs = [skips.pop(), (g('DepthToSpace', x, blocksize=2), n) if j < n_levels-2 else (x, 4*n)]
     k, b = get(f'up{n_levels-1}')
-    K = np.concatenate([cell_kernel(o, 'up', 2, 4) for o in np.split(k.swapaxes(2, 3), 2, 2)], 1)
-    x = norm(act[1](g.conv(xs, K, np.tile(b, 16))), 2*n_levels-1, 16)
-    n, (k, b) = 16*len(b), get(f'down{n_levels}')
+    of_skip, of_x = (cell_kernel(o, 'up', 2, 4) for o in np.split(k.swapaxes(2, 3), 2, 2))
+    x = g('Add', g.conv(xs[:1], from_pixels(of_skip, 2)[:, :, 1:5, 1:5], np.tile(b, 16), strides=[2, 2]), g('Conv', xs[1][0], g.constant(of_x), pads=[1]*4))
+    n, (k, b), x = 16*len(b), get(f'down{n_levels}'), norm(act[1](x), 2*n_levels-1, 16)
     return g.conv([(x, n)], cell_kernel(k, 'mask', 4, 4), np.tile(b, 16))
 
 def spleeter_graph(

@@ -149,7 +149,7 @@ class _Tiles:
         if k == 1: X = X.mean(1, keepdims=True)
         seen = X if X.shape[1]%k == 0 else np.concatenate([X, X[:, -1:]], 1)
         E = self.model.forward(np.ascontiguousarray(np.moveaxis(seen.reshape(-1, k, *X.shape[2:]), 1, -1)))
-        E = np.maximum(E, 0, out=E).reshape(len(X), -1, *X.shape[2:], E.shape[-1]//k, k).transpose(4, 0, 1, 5, 2, 3)
+        E = np.maximum(E, 0).reshape(len(X), -1, *X.shape[2:], E.shape[-1]//k, k).transpose(4, 0, 1, 5, 2, 3)
         E = E.reshape(len(E), len(X), -1, *X.shape[2:])[:, :, :X.shape[1]]
         return np.concatenate([E, np.maximum(X - E.sum(0), 0)[None]]) if self.model.spec['residual'] else E
 
