@@ -34,7 +34,7 @@ class _Voice:
     def __init__(self, stem, sr):
         info = stem.info()
         self.samples, self.rest = -(-info.samples*sr//info.sr), np.zeros(0, 'float32')
-        mono = (y.mean(0, keepdims=True) for y in stem.blocks(block_samples=1<<16))
+        mono = (y if len(y) == 1 else y.mean(0, keepdims=True) for y in stem.blocks(block_samples=1<<16))
         self.blocks = (y[0] for y in resample_blocks(mono, info.sr, sr))
     def take(self, n):
         held = [self.rest]
@@ -70,10 +70,11 @@ class Segments:
             self._measure(ys)
             if i in keep: yield ys
     def _measure(self, ys):
-        for k in ('mix', RESIDUALS): self.energy[k] += float(np.square(ys[k]).sum())
+        for k in ('mix', RESIDUALS): self.energy[k] += float(np.vdot(ys[k], ys[k]))
         if self.own:
             y = self.own.take(self.n)
-            self.energy['error'] += float(np.square(ys['mix'][:len(y)] - y).sum())
+            error = ys['mix'][:len(y)] - y
+            self.energy['error'] += float(np.vdot(error, error))
     def _db(self, k): return float(10*np.log10(max(self.energy[k]/max(self.energy['mix'], 1e-20), 1e-20)))
     @property
     def residual_db(self) -> float: # Decibels
