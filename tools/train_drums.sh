@@ -44,4 +44,4 @@ learn drums.h5 --name wide --from saved_models/start --epochs 15 --drop-epoch 11
 learn mostly_real.h5 --name drums --from models/wide --epochs 8 --schedule cosine --learning-rate 3e-4 --steps 200 --ema 0.99
 songsep models shrink models/drums
 songsep evaluate "$validation" --model models/drums -o scores.json
-python "$here/drums_card.py" models/drums scores.json
+python "$here/card.py" models/drums scores.json

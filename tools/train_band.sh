@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Makes the band model that ships, from what tools/train_drums.sh left behind to its card:
+#   tools/train_band.sh MIDI STEMS WORK
+# MIDI: the folders openmsx, planetblupi and simutrans, which test and never train; STEMS and WORK as for the drums model,
+# WORK with 10 GB free. Sounds for the test (Debian): timgm6mb-soundfont hydrogen-drumkits avldrums.lv2-soundfont.
+# Stopped and started again, it goes on where it was. Two cores take two hours.
+set -euo pipefail
+midi=$1 stems=$2 work=$3
+here=$(cd "$(dirname "$0")" && pwd)
+cd "$work"
+
+# A folder a stem: what is recorded alone
+mkdir -p band_parts/{drums,vocals,bass}
+for song in hydrogen potassium rubidium sodium; do
+    for stem in drums vocals bass; do [ ! -e "$stems/$song/$stem.ogg" ] || cp "$stems/$song/$stem.ogg" band_parts/$stem/$song.ogg; done
+done
+cp parts/drums/* band_parts/drums
+cp -r parts/guitar band_parts
+
+prepare() { songsep prepare "$@" -o band.h5 --recipe band --max-hz 11025 --keep-phase; }
+prepare band_parts
+prepare rendered --most 8
+songsep train band.h5 --name band -o models --from models/drums --epochs 14 --schedule cosine --steps 250 --ema 0.998 --bin-balance 0.25 \
+    --remix --clipnorm 1 --keep last --patience 99
+songsep models shrink models/band
+
+# Other songs, another soundfont, other kits
+kits=/usr/share/hydrogen/data/drumkits
+songsep synth "$midi"/{openmsx,planetblupi,simutrans} -o heldout --max-seconds 30 --soundfont /usr/share/sounds/sf2/TimGM6mb.sf2 \
+    --drum-soundfont $kits/Millo_MultiLayered3 --drum-soundfont /usr/share/sounds/sf2/Red_Zeppelin_4_LV2.sf2
+songsep evaluate heldout --model models/band -o band_scores.json
+python "$here/card.py" models/band band_scores.json
