@@ -13,7 +13,7 @@ from pathlib import Path
 import keras, numpy as np
 from keras import ops
 from songsep.core import Config, write_json
-from songsep.dataset import Batches, remix, split_tracks
+from songsep.dataset import Batches, remix
 from songsep.evaluation import song_judge
 from songsep.losses import BalancedL1, balance_alphas, bin_weights, mean_norms
 from songsep.models import export_model, open_model
@@ -90,7 +90,7 @@ def learn(name, store, args, architecture='strided_unet', arguments=None, data=N
     "One row"
     keras.utils.set_random_seed(0)
     with SpectrogramStore(store) as s:
-        tracks, _ = split_tracks(s, 0., 0)
+        tracks = list(s)
         alphas = balance_alphas(mean_norms(s, tracks))
         bins = bin_weights(s, tracks, bin_balance) if bin_balance else None
         spec, config = make_spec(name, s.targets, s.config, architecture, arguments, s.recipe.to_dict()), s.config

@@ -263,7 +263,7 @@ def train(
     store_path:str|Path, # The store
     folder:str|Path, # The model folder to make or to continue, `saved_models/<name>`
     architecture:str='strided_unet', # A name in `songsep.unet.ARCHITECTURES`
-    arguments:dict|None=None, # Arguments of the architecture, besides the shape
+    arguments:dict|None=None, # Arguments of the architecture, besides the shape; with `start`, what differs from its own
     epochs:int=40, # Epochs in all, those done before a restart included
     batch_size:int|str=8, # Segments a step, over all devices; `auto` tries which is quickest and fits into memory
     learning_rate:float=1e-3, # Until `drop_epoch`; then a tenth
@@ -284,7 +284,7 @@ def train(
     precision:str='float32', # `float32`, or `mixed_bfloat16` where the hardware has it
     judge:Callable|None=None, # Takes the Keras model after each epoch, gives a dictionary of numbers for the history
     monitor:str='val_loss', # The number that says which epoch is best: less if `loss` is in its name, else more
-    start:str|Path|None=None, # Folder of a model to take weights, architecture and arguments from
+    start:str|Path|None=None, # Folder of a model to take weights and architecture from
     bin_balance:float=0., # How far soft frequencies are raised in the loss, 0 to 1; see `bin_weights`
     devices:list[str]|None=None, # Names such as `gpu:0`; `None` takes all GPUs
     tensorboard:bool=False # Log to `logs` in the model folder; needs TensorFlow
@@ -322,7 +322,7 @@ def train(
 def _plan(store_path, folder, architecture, arguments, alphas, validation, seed, start):
     "What to train, on what"
     parent = read_spec(start) if start else None
-    if parent: architecture, arguments = parent['architecture'], parent['arguments']
+    if parent: architecture, arguments = parent['architecture'], parent['arguments'] | (arguments or {})
     with SpectrogramStore(store_path) as s:
         train_tracks, valid_tracks = split_tracks(s, validation, seed)
         alphas = list(alphas) if alphas is not None else balance_alphas(mean_norms(s, train_tracks))

@@ -162,11 +162,10 @@ def spleeter_unet(
     if activation not in ACTIVATIONS: raise SongsepError(f"activation must be one of {', '.join(ACTIVATIONS)}. Received: {activation}")
     def body(x):
         stem = lambda i, *sizes: _spleeter_stem(x, i, filters, activation, dropout, *sizes)
-        if shared: logits = ops.split(stem(0, n_targets, n_targets*channels), n_targets, -1) if softmax else [stem(0, n_targets, n_targets*channels)]
-        else: logits = [stem(i, 1, channels) for i in range(n_targets)]
-        if not softmax: return ops.concatenate(logits, -1)
-        shares = ops.softmax(ops.stack(logits, -1), -1)
-        return ops.concatenate([shares[..., i] for i in range(n_targets)], -1)
+        z = stem(0, n_targets, n_targets*channels) if shared else ops.concatenate([stem(i, 1, channels) for i in range(n_targets)], -1)
+        if not softmax: return z
+        by_stem = layers.Reshape((*z.shape[1:3], n_targets, channels))(z)
+        return layers.Reshape(z.shape[1:])(ops.softmax(by_stem, -2))
     return _around(body, n_bins, n_frames, n_targets, 2**len(filters), 'mask', 'linear', 'spleeter_unet', channels=channels, gate='linear' if softmax else 'sigmoid')
 
 # %% ../nbs/11_unet.ipynb #0024

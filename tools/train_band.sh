@@ -3,7 +3,7 @@
 #   tools/train_band.sh MIDI STEMS WORK
 # MIDI: the folders openmsx, planetblupi and simutrans, which test and never train; STEMS and WORK as for the drums model,
 # WORK with 10 GB free. Sounds for the test (Debian): timgm6mb-soundfont hydrogen-drumkits avldrums.lv2-soundfont.
-# Stopped and started again, it goes on where it was. Two cores take two hours.
+# Stopped and started again, it goes on where it was. Two cores take an hour.
 set -euo pipefail
 midi=$1 stems=$2 work=$3
 here=$(cd "$(dirname "$0")" && pwd)
@@ -20,8 +20,12 @@ cp -r parts/guitar band_parts
 prepare() { songsep prepare "$@" -o band.h5 --recipe band --max-hz 11025 --keep-phase; }
 prepare band_parts
 prepare rendered --most 8
-songsep train band.h5 --name band -o models --from models/drums --epochs 14 --schedule cosine --steps 250 --ema 0.998 --bin-balance 0.25 \
-    --remix --clipnorm 1 --keep last --patience 99
+# Shares that sum to one keep a network from leaving a soft stem empty, which is what the sum of errors would have it do
+python - <<'end'
+from songsep.training import train
+train('band.h5', 'models/band', arguments=dict(softmax=True), start='models/drums', epochs=10, schedule='cosine', n_batches=250, remixed=True,
+      ema=.995, bin_balance=.25, clipnorm=1., keep='last', patience=99)
+end
 songsep models shrink models/band
 
 # Other songs, another soundfont, other kits
