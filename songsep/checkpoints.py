@@ -241,9 +241,10 @@ def spleeter_graph(
         shape, flat = (onnx.numpy_helper.from_array(np.array(o), k) for k,o in (('stems', [0, n, channels, *model.output_shape[1:3]]), ('flat', [0, n*channels, *model.output_shape[1:3]])))
         g.constants += [shape, flat]
         masks = [g('Reshape', g('Softmax', g('Reshape', g('Concat', *masks, axis=1), 'stems'), axis=1), 'flat')]
-    else: masks = [g('Sigmoid', g('Concat', *masks, axis=1) if len(masks) > 1 else masks[0])]
-    y = g('Mul', masks[0], mix if channels == 1 else g('Concat', *[mix]*n, axis=1))
-    g('Transpose', y, perm=[0, 2, 3, 1])
+    else: masks = [g('Sigmoid', x) for x in masks]
+    seen = g('Concat', *[mix]*n, axis=1) if channels > 1 and len(masks) < n else mix # each mask meets all channels that it is for
+    ys = [g('Mul', x, seen) for x in masks]
+    g('Transpose', g('Concat', *ys, axis=1) if len(ys) > 1 else ys[0], perm=[0, 2, 3, 1])
     g.nodes[-1].output[0] = 'magnitudes'
     info = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, ['batch', *shape[1:]])
     graph = helper.make_graph(g.nodes, 'spleeter', [info('mix', model.input_shape)], [info('magnitudes', model.output_shape)], g.constants)

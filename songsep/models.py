@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
+from threading import Lock
 import numpy as np
 from .core import Config, Project, SongsepError, config_from, read_spec, safe_name, sha256, write_aside, write_json
 
@@ -144,21 +145,35 @@ def _to_tflite(model, spec, path):
 def _threads(): return min(4, os.cpu_count() or 1) # pieces of song at a time: each takes its memory
 
 @cache
-def _one_heap():
-    "Where the C library is glibc, each thread would get a heap of its own, and memory that one of them frees is of no use to the others"
-    with suppress(OSError, AttributeError, TypeError): ctypes.CDLL(None).mallopt(-8, 1) # M_ARENA_MAX of malloc.h
+def _glibc():
+    "The C library, where it is glibc: told to have one heap, because each thread would get its own, and what one of them frees would be of no use to the others"
+    with suppress(OSError, AttributeError, TypeError):
+        libc = ctypes.CDLL(None)
+        return libc.mallopt(-8, 1) and libc # M_ARENA_MAX of malloc.h
+
+_one_at_a_time = Lock()
+
+@cache
+def _one_arena():
+    "Networks share their working memory, which grows by what is asked for; by itself it would double"
+    import onnxruntime as ort
+    ort.create_and_register_allocator(ort.OrtMemoryInfo('Cpu', ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT), ort.OrtArenaCfg({'max_mem': 0, 'arena_extend_strategy': 1}))
 
 def _session(path):
     import onnxruntime as ort
+    with _one_at_a_time: _one_arena()
     options = ort.SessionOptions()
+    options.add_session_config_entry('session.use_env_allocators', '1')
     options.log_severity_level = 3
     options.intra_op_num_threads = max(1, (os.cpu_count() or 1)//_threads())
     options.enable_mem_pattern = False # memory that is planned as a whole is more of it, and saves no time
-    return ort.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+    session = ort.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
+    if libc := _glibc(): libc.malloc_trim(0) # what loading took and gave back
+    return session
 
 def _onnx(path):
     "Starts in the background: Spleeter's 78 MB take half a second, and meanwhile the song can be looked at"
-    _one_heap() # before there are threads
+    _glibc() # before there are threads
     pool = ThreadPoolExecutor(1)
     session = pool.submit(_session, path)
     pool.shutdown(wait=False)

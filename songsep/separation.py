@@ -120,7 +120,7 @@ class _Tiles:
     def __init__(self, model, sr):
         c, how = model.config, model.spec.get('masking', {})
         self.model, self.stream, self.level = model, Stream(*frame_sizes(c, sr)), np.float32(c.n_fft/frame_sizes(c, sr)[0])
-        self.T, self.n_bins, self.channels, self.n_masks = c.n_frames, c.n_bins, model.spec.get('channels', 1), len(model.stems)-1
+        self.T, self.n_bins, self.n_masks = c.n_frames, c.n_bins, len(model.stems)-1
         self.exponent, self.zero = how.get('exponent', EXPONENT), how.get('above') == 'zero'
         self.fade = how.get('fade', min(FADE, self.T//4))
         self.step = self.T - self.fade
@@ -132,26 +132,31 @@ class _Tiles:
     def analyse(self, y, m):
         "Waveform of a piece that owns m frames; also its spectrogram and the tiles' weighted sum (estimates, channels or 1, n_bins, frames)"
         D = self.stream.transform(y)
-        n = -(-m//self.step)*self.step + self.fade # a whole number of tiles
-        S = np.zeros((len(D), self.n_bins, n), 'float32')
-        seen = D[:, :self.n_bins, :n]
-        np.abs(seen, out=S[:, :seen.shape[1], :seen.shape[2]])
-        S *= self.level
-        starts = range(0, n - self.fade, self.step)
-        E = self._estimate(np.stack([S[:, :, i:i+self.T] for i in starts]))
-        out = np.zeros((len(E), E.shape[2], *S.shape[1:]), 'float32')
+        starts = range(0, m, self.step)
+        E = self._estimate(self._magnitudes(D, starts))
+        out = np.zeros((len(E), *E.shape[2:4], len(starts)*self.step + self.fade), 'float32')
         for k,i in enumerate(starts): out[..., i:i+self.T] += E[:, k]*self.weight
         return y, D[..., :m], out
 
+    def _magnitudes(self, D, starts):
+        "The tiles of a spectrogram (tiles, channels or 1, bins, T)"
+        X = np.zeros((len(starts), len(D), self.n_bins, self.T), 'float32')
+        for x,i in zip(X, starts):
+            seen = D[:, :self.n_bins, i:i+self.T]
+            np.abs(seen, out=x[:, :seen.shape[1], :seen.shape[2]])
+        X *= self.level
+        return X.mean(1, keepdims=True) if self.model.channels == 1 else X
+
     def _estimate(self, X):
         "Magnitudes (tiles, channels, bins, T) to estimates (estimates, tiles, channels, bins, T), or one channel for all"
-        k = self.channels
-        if k == 1: X = X.mean(1, keepdims=True)
-        seen = X if X.shape[1]%k == 0 else np.concatenate([X, X[:, -1:]], 1)
-        E = self.model.forward(np.ascontiguousarray(np.moveaxis(seen.reshape(-1, k, *X.shape[2:]), 1, -1)))
-        E = np.maximum(E, 0).reshape(len(X), -1, *X.shape[2:], E.shape[-1]//k, k).transpose(4, 0, 1, 5, 2, 3)
-        E = E.reshape(len(E), len(X), -1, *X.shape[2:])[:, :, :X.shape[1]]
-        return np.concatenate([E, np.maximum(X - E.sum(0), 0)[None]]) if self.model.spec['residual'] else E
+        (n, channels, *size), k = X.shape, self.model.channels
+        seen = X if channels%k == 0 else np.concatenate([X, X[:, -1:]], 1)
+        seen = np.ascontiguousarray(np.moveaxis(seen.reshape(-1, k, *size), 1, -1))
+        if not self.model.spec['residual']: X = None # memory for the network
+        E = self.model.forward(seen)
+        E = np.maximum(E, 0, out=E if E.flags.writeable else None).reshape(n, -1, *size, E.shape[-1]//k, k).transpose(4, 0, 1, 5, 2, 3)
+        E = E.reshape(len(E), n, -1, *size)[:, :, :channels]
+        return E if X is None else np.concatenate([E, np.maximum(X - E.sum(0), 0)[None]])
 
     def crossfade(self, pieces):
         "The end of each piece fades into the next, one after the other"
