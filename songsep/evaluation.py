@@ -213,12 +213,13 @@ def _ways(scores): # a sentence for each model
         yield f"From the untouched mixture to the ideal mask, {n} goes " + ', '.join(f"{sdr[t]:.0f} % (SI-SDR {si_sdr[t]:.0f} %) of the way for {t}" for t in sdr) + '.'
 
 def scores_table(
-    scores:dict # From `evaluate_model`
+    scores:dict, # From `evaluate_model`
+    songs:bool=True # A row for each song, or the medians alone
 ) -> str: # Markdown
     "Scores of every song and their medians as a table, and how far the model has come."
     lines = [f"{PROTOCOL}\n\n| song | target | {' | '.join(scores)} |", '|---|---|' + '---|'*len(scores)]
     for song,target,cells in _rows(scores):
-        lines.append(f"| {song or '**median**'} | {target} | " + ' | '.join(f"{c['sdr']:.1f} / {c['si_sdr']:.1f}" for c in cells) + ' |')
+        if songs or not song: lines.append(f"| {song or '**median**'} | {target} | " + ' | '.join(f"{c['sdr']:.1f} / {c['si_sdr']:.1f}" for c in cells) + ' |')
     return '\n'.join(lines + [f'\n{o}' for o in _ways(scores)])
 
 # %% ../nbs/22_evaluation.ipynb #0019
