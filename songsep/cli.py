@@ -260,6 +260,7 @@ def train(
     ema:Annotated[Optional[float], typer.Option(help="Keep the weights' moving average, such as 0.999", rich_help_panel=STEPS)]=None,
     precision:Annotated[str, typer.Option(help='float32 or mixed_bfloat16', rich_help_panel=STEPS)]='float32',
     bin_balance:Annotated[float, typer.Option(help='How far soft frequencies are raised in the loss, 0 to 1', rich_help_panel=MATERIAL)]=0.,
+    loss:Annotated[str, typer.Option(help='l1, or compressed, which keeps soft stems from vanishing', autocompletion=_among('l1', 'compressed'), rich_help_panel=MATERIAL)]='l1',
     remix:Annotated[bool, typer.Option('--remix', help='Pair and alter stems of different songs', rich_help_panel=MATERIAL)]=False,
     steps:Annotated[Optional[int], typer.Option(help='Steps an epoch; default: every segment once', rich_help_panel=MATERIAL)]=None,
     patience:Annotated[int, typer.Option(help='Stop after so many epochs without improvement', rich_help_panel=COURSE)]=10,
@@ -282,7 +283,7 @@ def train(
         _say(quiet)(', '.join(f'{k} {v:.3g}' for k,v in tried.items()))
     history = run(store, folder, architecture, None, epochs, size, learning_rate, drop_epoch, weight_decay, optimizer, _numbers(alpha), remix, steps,
                   patience=patience, keep=keep, seed=seed, verbose=0 if quiet else 1 if sys.stdout.isatty() else 2, schedule=schedule, clipnorm=clipnorm, ema=ema,
-                  precision=precision, start=find_model(start) if start else None, bin_balance=bin_balance, tensorboard=tensorboard,
+                  precision=precision, start=find_model(start) if start else None, bin_balance=bin_balance, loss=loss, tensorboard=tensorboard,
                   judge=song_judge(store, judge, _say(quiet)) if judge else None, monitor=monitor)
     finish_model(folder, say=_say(quiet))
     show_history(history, monitor).figure.savefig(folder/'history.png', bbox_inches='tight')

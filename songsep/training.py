@@ -16,7 +16,7 @@ from pathlib import Path
 import keras, numpy as np
 from .core import SongsepError, check_config, config_from, write_aside
 from .dataset import Batches, make_dataset, split_tracks
-from .losses import BalancedL1, balance_alphas, bin_weights, mean_norms
+from .losses import LOSSES, balance_alphas, bin_weights, mean_norms
 from .prepare import RESIDUAL_DB
 from .spectrogram import SpectrogramStore
 from .unet import build_model, load_model, make_spec, read_spec, save_model
@@ -254,9 +254,9 @@ def _network(spec, precision='float32', devices=1):
             if isinstance(layer, keras.layers.BatchNormalization): layer.synchronized = True
     return model
 
-def _compile(model, optimizer, alphas, bins=None):
+def _compile(model, optimizer, alphas, bins=None, loss='l1'):
     "XLA is several times slower than plain TensorFlow on a CPU, so there it is for GPUs only"
-    model.compile(optimizer, BalancedL1(alphas, bins), jit_compile='auto' if _backend() != 'tensorflow' or list_gpus() else False)
+    model.compile(optimizer, LOSSES[loss](alphas, bins), jit_compile='auto' if _backend() != 'tensorflow' or list_gpus() else False)
     return model
 
 def train(
@@ -286,11 +286,13 @@ def train(
     monitor:str='val_loss', # The number that says which epoch is best: less if `loss` is in its name, else more
     start:str|Path|None=None, # Folder of a model to take weights and architecture from
     bin_balance:float=0., # How far soft frequencies are raised in the loss, 0 to 1; see `bin_weights`
+    loss:str='l1', # `l1` (`BalancedL1`), or `compressed` (`CompressedMSE`), which keeps soft stems
     devices:list[str]|None=None, # Names such as `gpu:0`; `None` takes all GPUs
     tensorboard:bool=False # Log to `logs` in the model folder; needs TensorFlow
 ) -> dict: # History: lists `loss`, `val_loss`, `learning_rate` and what `judge` gives, a value an epoch
     "Train a model, or go on with a training that was stopped."
     if schedule not in SCHEDULES: raise SongsepError(f"schedule must be one of {', '.join(SCHEDULES)}. Received: {schedule}")
+    if loss not in LOSSES: raise SongsepError(f"loss must be one of {', '.join(LOSSES)}. Received: {loss}")
     with all_devices(devices) as (process, processes, n_devices):
         keras.utils.set_random_seed(seed)
         spec, train_tracks, valid_tracks, alphas = _plan(store_path, Path(folder), architecture, arguments, alphas, validation, seed, start)
@@ -298,7 +300,7 @@ def train(
         settings = dict(songs=len(train_tracks) + len(valid_tracks), architecture=spec['architecture'], arguments=spec['arguments'], batch_size=batch_size,
                         learning_rate=learning_rate, weight_decay=weight_decay, optimizer=optimizer, alphas=alphas, remixed=remixed, n_batches=n_batches,
                         validation=validation, seed=seed, precision=precision, schedule=schedule, clipnorm=clipnorm, ema=ema, monitor=monitor,
-                        start=spec['parent']['weights_sha256'] if start else None, bin_balance=bin_balance) | (dict(epochs=epochs) if schedule == 'cosine' else {})
+                        start=spec['parent']['weights_sha256'] if start else None, bin_balance=bin_balance) | (dict(epochs=epochs) if schedule == 'cosine' else {}) | (dict(loss=loss) if loss != 'l1' else {})
         share, whole = (process, processes), n_devices > 1 # several devices need batches that they can divide
         if batch_size%n_devices: raise SongsepError(f"batch_size must be a multiple of the {n_devices} devices. Received: {batch_size}")
         def batches(tracks, **kw):
@@ -307,7 +309,7 @@ def train(
             return b
         todo, check = batches(train_tracks, remixed=remixed, n_batches=n_batches), batches(valid_tracks, shuffle=False)
         rate = cosine_schedule(learning_rate, epochs*len(todo)) if schedule == 'cosine' else learning_rate
-        model = _compile(_network(spec, precision, n_devices), make_optimizer(optimizer, rate, weight_decay, clipnorm, ema), alphas, _bins(store_path, train_tracks, bin_balance))
+        model = _compile(_network(spec, precision, n_devices), make_optimizer(optimizer, rate, weight_decay, clipnorm, ema), alphas, _bins(store_path, train_tracks, bin_balance), loss)
         if start: start_from(model, spec, start)
         checkpoint = Checkpoint(folder, spec, json.loads(json.dumps(settings)), patience, keep, todo, make_dataset(check), judge, monitor, process == 0)
         callbacks = [checkpoint]

@@ -14,7 +14,7 @@ from .core import Config, SongsepError, config_from, read_spec, sha256, versions
 from .spectrogram import compress, expand
 
 # %% ../nbs/11_unet.ipynb #0005
-OUTPUTS = ('mask', 'spectrogram')
+OUTPUTS = ('mask', 'shares', 'spectrogram') # shares are masks that sum to 1
 
 def _db(S):
     "Decibels as `librosa.amplitude_to_db(S)` gives them for each example"
@@ -35,7 +35,7 @@ def _around(body, n_bins, n_frames, n_targets, multiple, output, scale, name, ch
     pad = tuple(_pad(n, multiple, centred) for n in (n_bins, n_frames))
     x = layers.ZeroPadding2D(pad)(_db(mix) if scale=='db' else compress(mix, scale, ops))
     x = layers.Cropping2D(pad)(body(x))
-    x = layers.Activation(gate if output=='mask' else 'relu', dtype='float32', name=output)(x)
+    x = layers.Activation({'mask': gate, 'shares': 'softmax', 'spectrogram': 'relu'}[output], dtype='float32', name=output)(x)
     if output=='spectrogram': y = 10**(x/20) if scale=='db' else expand(x, scale, ops)
     else: y = x*(mix if channels==1 else ops.tile(mix, (1, 1, 1, n_targets)))
     return keras.Model(mix, y, name=name)
@@ -54,7 +54,7 @@ def unet(
     filters:tuple=(32, 64, 128, 256), # Channels of each level, from the top
     bottleneck:int=512, # Channels at the bottom
     dropout:float=.4, # Share of activations dropped on the way up, 0 to 1
-    output:str='spectrogram', # `spectrogram` or `mask`
+    output:str='spectrogram', # `spectrogram`, `mask` or `shares` (masks that sum to 1)
     scale:str='linear', # Scale of the magnitudes inside: `linear`, `power`, `log` or `db`
     centred:bool=False # Pad to whole levels at both ends, as the original project did, or at the end alone
 ) -> keras.Model: # (batch, bins, frames, 1) to (batch, bins, frames, targets), magnitudes
@@ -79,7 +79,7 @@ def strided_unet(
     n_targets:int, # Output channels, one a target
     filters:tuple=(16, 32, 64, 128, 256), # Channels of each level, from the top
     dropout:float=0., # Share of activations dropped in the three lowest levels on the way up, 0 to 1
-    output:str='mask', # `mask` or `spectrogram`
+    output:str='mask', # `mask`, `shares` (masks that sum to 1) or `spectrogram`
     scale:str='power' # Scale of the magnitudes inside: `linear`, `power` or `log`
 ) -> keras.Model: # (batch, bins, frames, 1) to (batch, bins, frames, targets), magnitudes
     "U-Net of 5x5 strided convolutions (Jansson et al. 2017)."
@@ -113,7 +113,7 @@ def tfc_tdf_unet(
     levels:int=3, # How often the picture is halved
     depth:int=2, # Convolutions a block
     narrow:int=8, # Bins for each unit between the two dense layers
-    output:str='mask', # `mask` or `spectrogram`
+    output:str='mask', # `mask`, `shares` (masks that sum to 1) or `spectrogram`
     scale:str='power' # Scale of the magnitudes inside: `linear`, `power` or `log`
 ) -> keras.Model: # (batch, bins, frames, 1) to (batch, bins, frames, targets), magnitudes
     "TFC-TDF U-Net (Choi et al. 2020)."

@@ -20,11 +20,12 @@ cp -r parts/guitar band_parts
 prepare() { songsep prepare "$@" -o band.h5 --recipe band --max-hz 11025 --keep-phase; }
 prepare band_parts
 prepare rendered --most 8
-# Shares that sum to one keep a network from leaving a soft stem empty, which is what the sum of errors would have it do
+
+# Five stems, most of them soft: masks that sum to one, and a loss that does not leave the soft ones empty
 python - <<'end'
 from songsep.training import train
-train('band.h5', 'models/band', arguments=dict(softmax=True), start='models/drums', epochs=10, schedule='cosine', n_batches=250, remixed=True,
-      ema=.995, bin_balance=.25, clipnorm=1., keep='last', patience=99)
+train('band.h5', 'models/band', arguments=dict(softmax=True), start='models/drums', epochs=9, schedule='cosine', n_batches=200, remixed=True,
+      loss='compressed', alphas=[.2]*5, ema=.99, clipnorm=1., keep='last', patience=99)
 end
 songsep models shrink models/band
 
