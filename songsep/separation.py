@@ -222,7 +222,7 @@ def separate_blocks(
     n = model.threads
     with ThreadPoolExecutor(n) as pool:
         analysed = in_order(pool, t.analyse, t.stream.pieces(blocks, t.frames, t.fade, before), n)
-        sounds = t.stream.join(in_order(pool, t.synthesise, t.crossfade(analysed), n), before*t.frames)
+        sounds = t.stream.join(in_order(pool, t.synthesise, t.crossfade(analysed), 1), before*t.frames) # beside the networks of the next pieces it is short, and more at a time would take their memory
         for i,y in enumerate(sounds):
             if i < first-before: continue
             y[-1] -= y[:-1].sum(0)
