@@ -12,13 +12,13 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 from pathlib import Path
 import keras, numpy as np
 from keras import ops
-from songsep.core import Config, write_json
+from songsep.core import Config, safe_name, write_json
 from songsep.dataset import Batches, remix
+from songsep.doctor import separation_rate
 from songsep.evaluation import song_judge
 from songsep.losses import BalancedL1, balance_alphas, bin_weights, mean_norms
-from songsep.models import export_model, open_model
+from songsep.models import export_model
 from songsep.prepare import prepare
-from songsep.separation import separate_blocks
 from songsep.spectrogram import SpectrogramStore
 from songsep.stems import find_tracks, load_recipe
 from songsep.training import make_optimizer
@@ -78,13 +78,13 @@ class Waveform(keras.losses.Loss):
 
 def stores(args):
     "Name of the data to its store"
-    sources = {'rendered': [args.rendered], 'recorded': args.recorded}
+    sources, paths = {'rendered': [args.rendered], 'recorded': args.recorded}, {name: args.work/f'{safe_name(name)}.h5' for name in DATA}
     for name,settings in DATA.items():
-        with SpectrogramStore.create(args.work/f"{name.replace(' ', '_')}.h5", Config(**settings), load_recipe('drums'), keep_phase=True) as s:
+        with SpectrogramStore.create(paths[name], Config(**settings), load_recipe('drums'), keep_phase=True) as s:
             for kind in sources if name not in sources else [name]:
                 songs = [t for o in sources[kind] for t in find_tracks(o)]
                 prepare(s, songs[::3] if kind == 'rendered' else songs, most=8 if kind == 'rendered' else 24, say=lambda line: None)
-    return {name: args.work/f"{name.replace(' ', '_')}.h5" for name in DATA}
+    return paths
 
 def learn(name, store, args, architecture='strided_unet', arguments=None, data=None, loss='magnitude', remixed=True, bin_balance=0.):
     "One row"
@@ -108,19 +108,10 @@ def learn(name, store, args, architecture='strided_unet', arguments=None, data=N
         model.train_on_batch(X, Y)
         steps += 1
     found = song_judge(store, [args.judge], say=lambda line: None)(net)
-    folder = args.work/'models'/name.replace(' ', '_').replace("'", '').replace(',', '')
+    folder = args.work/'models'/safe_name(name)
     save_model(folder, net, spec)
-    return {'steps': steps, 'parameters': net.count_params(), 'times_real_time': speed(folder), **found}
-
-def speed(folder, seconds=30):
-    "How many seconds of stereo the engine separates in one, on all cores"
     export_model(folder)
-    model, rng = open_model(folder, 'onnx'), np.random.default_rng(0)
-    blocks = [.1*rng.standard_normal((2, 44100), 'float32') for _ in range(seconds)]
-    for _ in separate_blocks(blocks[:4], 44100, model): pass
-    start = time.perf_counter()
-    for _ in separate_blocks(blocks, 44100, model): pass
-    return seconds/(time.perf_counter() - start)
+    return {'steps': steps, 'parameters': net.count_params(), 'times_real_time': separation_rate(folder)[1], **found}
 
 if __name__ == '__main__':
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

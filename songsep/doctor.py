@@ -28,7 +28,7 @@ def matmul_rate(
     return best
 
 def separation_rate(
-    model:str='drums', # A model's name
+    model:str='drums', # A model's name, or its folder
     seconds:float=20 # Of stereo noise at 44.1 kHz
 ) -> tuple[float, float]: # Seconds to open the model; seconds of song a second
     "Separate some noise."

@@ -44,59 +44,45 @@ def bin_weights(
     return (w*mean.sum()/(w*mean).sum()).tolist()
 
 # %% ../nbs/12_losses.ipynb #0012
-def _weights(alphas, bins):
-    alphas = [float(a) for a in alphas]
-    if min(alphas) < 0 or sum(alphas) <= 0: raise SongsepError(f"alphas must be 0 or more, and not all 0. Received: {alphas}")
-    return alphas, None if bins is None else [float(w) for w in bins]
-
-def _weighted(error, alphas, bins):
-    "An error of each bin (batch, bins, frames, targets) to a loss an example (batch,)"
-    if error.shape[-1] != len(alphas): raise ValueError(f"`alphas` must have one weight a channel. Received: {len(alphas)} weights, {error.shape[-1]} channels")
-    if bins: error *= ops.reshape(ops.convert_to_tensor(bins, error.dtype), (1, -1, 1, 1))
-    return ops.sum(ops.mean(error, axis=(1, 2))*ops.convert_to_tensor(alphas, error.dtype), axis=-1)
-
-@keras.saving.register_keras_serializable(package='songsep')
-class BalancedL1(keras.losses.Loss):
-    "Weighted sum over targets of the mean absolute error of their magnitudes."
+class _Balanced(keras.losses.Loss):
+    "Weighted sum over targets of the mean of some error of their magnitudes"
     def __init__(self,
         alphas:list[float], # A weight for each target (channel), 0 or more
         bins:list[float]|None=None, # A weight for each frequency bin, 0 or more; `None` weighs all the same
-        name:str='balanced_l1', # Name in logs
+        name:str|None=None, # Name in logs; `None` is the class's own
         **kwargs # Of `keras.losses.Loss`
     ):
-        super().__init__(name=name, **kwargs)
-        self.alphas, self.bins = _weights(alphas, bins)
-    def call(self,
-        y_true, # Magnitudes (batch, bins, frames, targets)
-        y_pred # The same shape
-    ): # A loss an example (batch,)
-        "The loss of each example."
-        return _weighted(ops.abs(y_true - y_pred), self.alphas, self.bins)
-    def get_config(self):
-        "What `from_config` needs."
-        return super().get_config() | {'alphas': self.alphas, 'bins': self.bins}
-
-# %% ../nbs/12_losses.ipynb #0016
-@keras.saving.register_keras_serializable(package='songsep')
-class CompressedMSE(keras.losses.Loss):
-    "Weighted sum over targets of the mean squared error of the roots of their magnitudes."
-    def __init__(self,
-        alphas:list[float], # A weight for each target (channel), 0 or more
-        bins:list[float]|None=None, # A weight for each frequency bin, 0 or more; `None` weighs all the same
-        name:str='compressed_mse', # Name in logs
-        **kwargs # Of `keras.losses.Loss`
-    ):
-        super().__init__(name=name, **kwargs)
-        self.alphas, self.bins = _weights(alphas, bins)
+        super().__init__(name=name or self.label, **kwargs)
+        self.alphas, self.bins = [float(a) for a in alphas], None if bins is None else [float(w) for w in bins]
+        if min(self.alphas) < 0 or sum(self.alphas) <= 0: raise SongsepError(f"alphas must be 0 or more, and not all 0. Received: {self.alphas}")
     def call(self,
         y_true, # Magnitudes (batch, bins, frames, targets), 0 or more
         y_pred # The same shape
     ): # A loss an example (batch,)
         "The loss of each example."
-        error = ops.square(ops.sqrt(y_true + 1e-2) - ops.sqrt(y_pred + 1e-2)) # the root has no slope at 0 that could be used
-        return _weighted(error, self.alphas, self.bins)
+        if y_pred.shape[-1] != len(self.alphas): raise ValueError(f"`alphas` must have one weight a channel. Received: {len(self.alphas)} weights, {y_pred.shape[-1]} channels")
+        error = self.error(y_true, y_pred)
+        if self.bins: error *= ops.reshape(ops.convert_to_tensor(self.bins, y_pred.dtype), (1, -1, 1, 1))
+        return ops.sum(ops.mean(error, axis=(1, 2))*ops.convert_to_tensor(self.alphas, y_pred.dtype), axis=-1)
     def get_config(self):
         "What `from_config` needs."
         return super().get_config() | {'alphas': self.alphas, 'bins': self.bins}
+
+@keras.saving.register_keras_serializable(package='songsep')
+class BalancedL1(_Balanced):
+    "Weighted sum over targets of the mean absolute error of their magnitudes."
+    label = 'balanced_l1'
+    def error(self, y_true, y_pred):
+        "The error of each bin."
+        return ops.abs(y_true - y_pred)
+
+# %% ../nbs/12_losses.ipynb #0016
+@keras.saving.register_keras_serializable(package='songsep')
+class CompressedMSE(_Balanced):
+    "Weighted sum over targets of the mean squared error of the roots of their magnitudes."
+    label = 'compressed_mse'
+    def error(self, y_true, y_pred):
+        "The error of each bin."
+        return ops.square(ops.sqrt(y_true + 1e-2) - ops.sqrt(y_pred + 1e-2)) # the root has no slope at 0 that could be used
 
 LOSSES = {'l1': BalancedL1, 'compressed': CompressedMSE}

@@ -187,7 +187,7 @@ def _has_graph(folder, spec):
 def _crc32(path):
     "A checksum of a file and its data that does not keep a song waiting, unlike SHA-256 of 80 MB"
     value = 0
-    for o in (path, path.with_name(DATA)):
+    for o in (path, path.with_name(f'{path.name}.data')):
         if not o.exists(): continue
         with open(o, 'rb') as f:
             while block := f.read(1<<20): value = zlib.crc32(block, value)
