@@ -16,7 +16,7 @@ from songsep.core import Config, safe_name, write_json
 from songsep.dataset import Batches, remix
 from songsep.doctor import separation_rate
 from songsep.evaluation import song_judge
-from songsep.losses import BalancedL1, balance_alphas, bin_weights, mean_norms
+from songsep.losses import LOSSES, BalancedL1, balance_alphas, mean_norms
 from songsep.models import export_model
 from songsep.prepare import prepare
 from songsep.spectrogram import SpectrogramStore
@@ -27,19 +27,20 @@ from songsep.unet import build_model, make_spec, save_model
 DATA = {'both': dict(max_hz=11025.), 'to 22 kHz': dict(), '1.5 s': dict(max_hz=11025., segment=1.47), 'rendered': dict(max_hz=11025.), 'recorded': dict(max_hz=11025.)}
 SMALL_SPLEETER = dict(filters=[16, 32, 64, 128, 256], channels=1, shared=True, dropout=0.)
 ROWS = { # what differs from the first
-    'strided U-Net, mask': {},
-    "the paper's U-Net, spectrogram": dict(architecture='unet'),
-    "the paper's U-Net, mask": dict(architecture='unet', arguments=dict(output='mask', scale='power')),
-    'TFC-TDF U-Net': dict(architecture='tfc_tdf_unet'),
+    'TFC-TDF U-Net': {},
+    'strided U-Net': dict(architecture='strided_unet'),
     "Spleeter's U-Net, 5 levels, shared": dict(architecture='spleeter_unet', arguments=SMALL_SPLEETER),
+    "the paper's U-Net": dict(architecture='unet'),
+    "the paper's U-Net with masks": dict(architecture='unet', arguments=dict(output='mask', scale='power')),
     'spectrogram instead of mask': dict(arguments=dict(output='spectrogram')),
+    'masks that sum to one': dict(arguments=dict(output='shares')),
     'linear input scale': dict(arguments=dict(scale='linear')),
     'log input scale': dict(arguments=dict(scale='log')),
     'up to 22 kHz instead of 11': dict(data='to 22 kHz'),
     '1.5 s of context instead of 3': dict(data='1.5 s'),
+    'loss on the roots of magnitudes': dict(loss='compressed'),
     'loss on the complex spectrogram': dict(loss='complex'),
     'loss on the waveform': dict(loss='waveform'),
-    'soft frequencies raised in the loss': dict(bin_balance=.5),
     'no remixing': dict(remixed=False),
     'rendered songs alone': dict(data='rendered'),
     'recorded songs alone': dict(data='recorded')}
@@ -86,19 +87,18 @@ def stores(args):
                 prepare(s, songs[::3] if kind == 'rendered' else songs, most=8 if kind == 'rendered' else 24, say=lambda line: None)
     return paths
 
-def learn(name, store, args, architecture='strided_unet', arguments=None, data=None, loss='magnitude', remixed=True, bin_balance=0.):
+def learn(name, store, args, architecture='tfc_tdf_unet', arguments=None, data=None, loss='l1', remixed=True):
     "One row"
     keras.utils.set_random_seed(0)
     with SpectrogramStore(store) as s:
         tracks = list(s)
         alphas = balance_alphas(mean_norms(s, tracks))
-        bins = bin_weights(s, tracks, bin_balance) if bin_balance else None
         spec, config = make_spec(name, s.targets, s.config, architecture, arguments, s.recipe.to_dict()), s.config
     net = build_model(spec)
-    model = net if loss == 'magnitude' else with_phase(net)
-    objective = BalancedL1(alphas, bins) if loss == 'magnitude' else BalancedL1([*alphas, *alphas]) if loss == 'complex' else Waveform(alphas, config)
+    model = net if loss in LOSSES else with_phase(net)
+    objective = LOSSES[loss](alphas) if loss in LOSSES else BalancedL1([*alphas, *alphas]) if loss == 'complex' else Waveform(alphas, config)
     model.compile(make_optimizer('adam', 1e-3, clipnorm=1.), objective, jit_compile=False)
-    batches = (Batches if loss == 'magnitude' else WithPhase)(store, tracks, 8, remixed=remixed, seed=0, n_batches=10**6)
+    batches = (Batches if loss in LOSSES else WithPhase)(store, tracks, 8, remixed=remixed, seed=0, n_batches=10**6)
     model.train_on_batch(*batches.read(1, 0)) # tracing is no learning
     start, steps = time.process_time(), 0
     for X,Y in batches:

@@ -72,7 +72,10 @@ class _Balanced(keras.losses.Loss):
 class BalancedL1(_Balanced):
     "Weighted sum over targets of the mean absolute error of their magnitudes."
     label = 'balanced_l1'
-    def error(self, y_true, y_pred):
+    def error(self,
+        y_true, # Magnitudes (batch, bins, frames, targets), 0 or more
+        y_pred # The same shape
+    ): # The same shape
         "The error of each bin."
         return ops.abs(y_true - y_pred)
 
@@ -81,7 +84,10 @@ class BalancedL1(_Balanced):
 class CompressedMSE(_Balanced):
     "Weighted sum over targets of the mean squared error of the roots of their magnitudes."
     label = 'compressed_mse'
-    def error(self, y_true, y_pred):
+    def error(self,
+        y_true, # Magnitudes (batch, bins, frames, targets), 0 or more
+        y_pred # The same shape
+    ): # The same shape
         "The error of each bin."
         return ops.square(ops.sqrt(y_true + 1e-2) - ops.sqrt(y_pred + 1e-2)) # the root has no slope at 0 that could be used
 

@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
-import h5py, numpy as np
+import numpy as np
 from .core import Config, SongsepError, run_jobs
 from .audio import resample_blocks
 from .stems import RESIDUALS, Recipe, Track, check_recipe, identity, target_of
-from .spectrogram import Appended, SpectrogramStore, verify, write_track
+from .spectrogram import COMPLEX, SpectrogramStore, note_track, pack_segments, verify
 
 # %% ../nbs/07_prepare.ipynb #0005
 RESIDUAL_DB = -60 # residuals softer than this, relative to the mix, count as silence
@@ -92,18 +92,24 @@ class _Song:
     def __str__(self): return self.track.name
 
 def _part(song, folder, recipe, config, keep_phase, most):
-    "Write one track's spectrograms to a file of its own: the file, and what there is to say about it"
-    track = song.track
-    part, segs = folder/f'{uuid4().hex}.h5', Segments(track, recipe, config, most)
-    with closing(Appended(part, 'w+')) as f:
-        with h5py.File(f, 'w', libver='v108') as h:
-            found = lambda: {'samples': segs.samples, 'uuid': identity(track), 'residual_db': segs.residual_db}
-            write_track(h, track.name, segs, len(segs), ['mix', *recipe.targets], config, keep_phase, found)
-        f.check()
+    "Write one track's spectrograms to a file of its own, one target after the other: the file, what to note, and what there is to say"
+    track, names = song.track, ['mix', *recipe.targets]
+    part, segs = folder/uuid4().hex, Segments(track, recipe, config, most)
+    with open(part, 'wb') as f:
+        def write(k, i, bits):
+            f.seek((names.index(k)*len(segs) + i)*bits[0].nbytes)
+            f.write(bits)
+        try: notes = pack_segments(segs, names, config, keep_phase, write)
+        except SongsepError as e: raise SongsepError(f'{track.name}: {e}') from None
     said = [f"{', '.join(track.missing)} listed without audio"] if track.missing else []
     if segs.own and segs.mix_error_db > -30: said.append(f"its mix differs from the sum of its stems by {segs.mix_error_db:.0f} dB; the sum is used")
     if segs.residual_db > RESIDUAL_DB: said.append(f"{segs.residual_db:.0f} dB of the mix belong to no target")
-    return part, said
+    return part, notes, {'samples': segs.samples, 'uuid': identity(track), 'residual_db': segs.residual_db}, said
+
+def _arrays(part, notes, store):
+    "What a part holds: an array (segments, bins, frames) a name"
+    n, c = len(notes['mix']['crc32']), store.config
+    return dict(zip(notes, np.memmap(part, COMPLEX if store.keep_phase else '<f2', 'r', shape=(len(notes), n, c.n_bins, c.n_frames))))
 
 def _worth_processes(tracks):
     "Starting processes takes as long as a few minutes of sound"
@@ -145,9 +151,9 @@ def prepare(
         with closing(run_jobs(job, [_Song(t) for t in todo], n_jobs, dask)) as done:
             for t,got in tqdm(zip(todo, _in_order(done)), total=len(todo), unit='track', disable=not progress):
                 if isinstance(got, SongsepError): failed.append(str(got)); continue
-                part, said = got
+                *made, said = got
                 for line in said: say(f"{t.name}: {line}")
-                _take(store, t.name, part)
+                _take(store, t.name, *made)
     except OSError as e: raise SongsepError(f"preparing stopped: {e}. The tracks in {store.path} are whole; start again to go on.") from None
     finally: shutil.rmtree(parts, ignore_errors=True)
     if failed: raise SongsepError(f"{len(failed)} of {len(todo)} tracks can't be prepared, the others are in {store.path}. {'; '.join(failed[:5])}{' ...' if len(failed) > 5 else ''}")
@@ -160,10 +166,12 @@ def _in_order(done):
         early[j] = got
         while i in early: yield early.pop(i); i += 1
 
-def _take(store, name, part):
+def _take(store, name, part, notes, attrs):
     "Copy a finished track into the store, and commit it"
     if name in store.h: store.drop([name])
-    with h5py.File(part) as h: store.h.copy(h[name], store.h, name)
+    g = store.h.create_group(name)
+    for k,a in _arrays(part, notes, store).items(): g.create_dataset(k, data=a)
+    note_track(g, notes, attrs)
     store.commit()
     part.unlink()
 
@@ -189,15 +197,15 @@ def _mend(store, track, faults, folder):
     g, c = store.h[track.name], store.config
     samples, kept = g.attrs.get('samples'), len(g['mix'])
     most = None if samples is None or kept == -(-int(samples)//c.segment_samples) else kept
-    part, _ = _part(_Song(track), folder, store.recipe, c, store.keep_phase, most)
-    with h5py.File(part) as h:
-        new = h[track.name]
-        if any(len(new[k]) != kept or not np.isclose(new[k].attrs['mean_norm'], g[k].attrs['mean_norm'], rtol=1e-3) for k,_ in faults):
-            raise SongsepError(f"{track.path} has changed since {store.path} was made from it. Take {track.name} out with `drop` and prepare it again.")
-        crcs = {k: g[k].attrs['crc32'] for k,_ in faults if 'crc32' in g[k].attrs}
-        for k,i in faults:
-            g[k][i] = new[k][i]
-            if k in crcs: crcs[k][i] = new[k].attrs['crc32'][i]
-        for k,crc in crcs.items(): g[k].attrs.modify('crc32', crc)
+    part, notes, *_ = _part(_Song(track), folder, store.recipe, c, store.keep_phase, most)
+    new = _arrays(part, notes, store)
+    if any(len(new[k]) != kept or not np.isclose(notes[k]['mean_norm'], g[k].attrs['mean_norm'], rtol=1e-3) for k,_ in faults):
+        raise SongsepError(f"{track.path} has changed since {store.path} was made from it. Take {track.name} out with `drop` and prepare it again.")
+    crcs = {k: g[k].attrs['crc32'] for k,_ in faults if 'crc32' in g[k].attrs}
+    for k,i in faults:
+        g[k][i] = new[k][i]
+        if k in crcs: crcs[k][i] = notes[k]['crc32'][i]
+    for k,crc in crcs.items(): g[k].attrs.modify('crc32', crc)
     store.commit()
+    del new
     part.unlink()

@@ -98,11 +98,13 @@ def strided_unet(
     return _around(body, n_bins, n_frames, n_targets, 2**len(filters), output, scale, 'strided_unet')
 
 # %% ../nbs/11_unet.ipynb #0014
+def _normed(layer, x, axis=-1): return layers.ReLU()(layers.BatchNormalization(axis=axis)(layer(x)))
+
 def _tfc_tdf(x, filters, depth, narrow):
     "Convolutions over time and frequency, and what two dense layers along frequency add"
-    for _ in range(depth): x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(filters, 3, padding='same', use_bias=False)(x)))
+    for _ in range(depth): x = _normed(layers.Conv2D(filters, 3, padding='same', use_bias=False), x)
     y = layers.Permute((2, 3, 1))(x) # (frames, channels, bins)
-    for n in (max(1, x.shape[1]//narrow), x.shape[1]): y = layers.ReLU()(layers.BatchNormalization(axis=2)(layers.Dense(n, use_bias=False)(y)))
+    for n in (max(1, x.shape[1]//narrow), x.shape[1]): y = _normed(layers.Dense(n, use_bias=False), y, axis=2)
     return layers.Add()([x, layers.Permute((3, 1, 2))(y)])
 
 def tfc_tdf_unet(
@@ -110,24 +112,26 @@ def tfc_tdf_unet(
     n_frames:int, # Frames of the input
     n_targets:int, # Output channels, one a target
     filters:int=16, # Channels of the top level; each lower one has as many more
-    levels:int=3, # How often the picture is halved
-    depth:int=2, # Convolutions a block
+    levels:int=4, # How often the picture is halved
+    depth:int=1, # Convolutions a block
     narrow:int=8, # Bins for each unit between the two dense layers
+    fold:int=2, # Bins and frames that the first convolution takes together
     output:str='mask', # `mask`, `shares` (masks that sum to 1) or `spectrogram`
     scale:str='power' # Scale of the magnitudes inside: `linear`, `power` or `log`
 ) -> keras.Model: # (batch, bins, frames, 1) to (batch, bins, frames, targets), magnitudes
     "TFC-TDF U-Net (Choi et al. 2020)."
+    def strided(kind, f, size, x): return _normed(kind(f, size, strides=size, use_bias=False), x)
     def body(x):
-        x, skips = layers.Conv2D(filters, 1, use_bias=False)(x), []
+        x, skips = strided(layers.Conv2D, filters, fold, x), []
         for i in range(levels):
             skips.append(x := _tfc_tdf(x, filters*(i+1), depth, narrow))
-            x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(filters*(i+2), 2, strides=2, use_bias=False)(x)))
+            x = strided(layers.Conv2D, filters*(i+2), 2, x)
         x = _tfc_tdf(x, filters*(levels+1), depth, narrow)
         for i,skip in reversed([*enumerate(skips)]):
-            x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2DTranspose(filters*(i+1), 2, strides=2, use_bias=False)(x)))
+            x = strided(layers.Conv2DTranspose, filters*(i+1), 2, x)
             x = _tfc_tdf(layers.Multiply()([x, skip]), filters*(i+1), depth, narrow)
-        return layers.Conv2D(n_targets, 1)(x)
-    return _around(body, n_bins, n_frames, n_targets, 2**levels, output, scale, 'tfc_tdf_unet')
+        return layers.Conv2DTranspose(n_targets, fold, strides=fold)(x)
+    return _around(body, n_bins, n_frames, n_targets, fold*2**levels, output, scale, 'tfc_tdf_unet')
 
 # %% ../nbs/11_unet.ipynb #0017
 ACTIVATIONS = {'relu': (lambda: layers.LeakyReLU(.2), layers.ReLU), 'elu': (layers.ELU, layers.ELU)} # on the way down, on the way up
