@@ -203,6 +203,7 @@ def _index_on_flush_only(h):
 
 # %% ../nbs/06_spectrogram.ipynb #0022
 COMPLEX = np.dtype([('re', '<f2'), ('im', '<f2')])
+def _stored(keep_phase): return COMPLEX if keep_phase else np.dtype('<f2')
 DAMAGE = (OSError, RuntimeError, KeyError, ValueError) # what h5py raises where a file is damaged
 
 def _words(obj): return zlib.crc32(json.dumps(sorted((k, v) for k,v in obj.attrs.items() if isinstance(v, str))).encode())
@@ -268,6 +269,10 @@ class SpectrogramStore(Mapping):
     def targets(self) -> list[str]: # In the order of the model's channels
         "Names of the targets."
         return self.recipe.targets
+    @property
+    def dtype(self) -> np.dtype: # 16-bit floats, or pairs of them
+        "What is stored of a bin."
+        return _stored(self.keep_phase)
     def __iter__(self): return (k for k in self.h if k in self)
     def __len__(self): return sum(1 for _ in self)
     def songs(self,
@@ -331,7 +336,7 @@ def pack_segments(
             if bits is None:
                 loud = next(j for j in range(len(some)) if _pack(Ds[k][j:j+1], keep_phase)[0] is None)
                 raise SongsepError(f"segment {i+loud} of {k} holds values above {LARGEST}, which a store can't. Bring its sound to between -1 and 1; its peak is {np.abs(some[loud][k]).max():g}.")
-            write(k, i, bits.view(COMPLEX if keep_phase else '<f2'))
+            write(k, i, bits.view(_stored(keep_phase)))
             crcs[k] += map(zlib.crc32, bits)
             norms[k] += energy
         i += len(some)
@@ -357,7 +362,7 @@ def add_track(
     if name in store.h: del store.h[name]; store.commit()
     names, c, g = ['mix', *store.targets], store.config, store.h.create_group(name)
     n = len(segments['mix'])
-    sets = {k: g.create_dataset(k, (n, c.n_bins, c.n_frames), COMPLEX if store.keep_phase else '<f2') for k in names}
+    sets = {k: g.create_dataset(k, (n, c.n_bins, c.n_frames), store.dtype) for k in names}
     def write(k, i, bits): sets[k][i:i+len(bits)] = bits
     try: note_track(g, pack_segments(({k: segments[k][i] for k in names} for i in range(n)), names, c, store.keep_phase, write), attrs or {})
     except SongsepError as e: del store.h[name]; raise SongsepError(f'{name}: {e}') from None
