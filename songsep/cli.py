@@ -100,7 +100,7 @@ def _print_json(o): print(json.dumps(_plain(o), indent=2, default=str))
 # %% ../nbs/31_cli.ipynb #0007
 @app.command(rich_help_panel=SONGS, epilog=_examples('songsep demo', 'songsep demo -o somewhere'))
 def demo(
-    out:Annotated[Path, typer.Option('-o', '--out', help='Folder for the stems')]=Path('results')
+    out:Annotated[Path, typer.Option('-o', '--out', file_okay=False, help='Folder for the stems')]=Path('results')
 ):
     "Separate a bundled recording with the shipped model, and show what happened."
     from songsep.songs import separate_demo
@@ -124,7 +124,7 @@ FILES, ALIASES = 'Files', 'In the words of Spleeter and Demucs'
     'songsep separate song.wav --two-stems drums --mix practice=mix-drums', 'songsep separate -p spleeter:2stems song.mp3 -o out', 'songsep separate song.wav --json -q'))
 def separate(
     songs:Annotated[list[Path], typer.Argument(help='Sound files, films with sound, or folders of them', show_default=False)],
-    out:Annotated[Path, typer.Option('-o', '--out', '--output_path', help='Folder for the results; each song gets one inside')]=Path('results'),
+    out:Annotated[Path, typer.Option('-o', '--out', '--output_path', file_okay=False, help='Folder for the results; each song gets one inside')]=Path('results'),
     model:Annotated[Optional[str], typer.Option('-m', '--model', help='Name of a model, or its folder', show_default='drums', autocompletion=_models_here, callback=_known)]=None,
     stems:Annotated[Optional[str], typer.Option(help='Write only these, such as drums,bass')]=None,
     two_stems:Annotated[Optional[str], typer.Option(help='Write this stem, and everything else as no_STEM')]=None,
@@ -213,7 +213,7 @@ def submix(
 @app.command(rich_help_panel=LEARNING, epilog=_examples('songsep prepare my_songs -o drums.h5 --recipe drums', 'songsep prepare slakh/train -o band.h5 --recipe band --keep-phase --jobs 8'))
 def prepare(
     datasets:Annotated[list[Path], typer.Argument(help='Folders of tracks, or single tracks', show_default=False)],
-    out:Annotated[Path, typer.Option('-o', '--out', help='The HDF5 store to make or continue')]=Path('data/dictionaries/spectrogramData.h5'),
+    out:Annotated[Path, typer.Option('-o', '--out', dir_okay=False, help='The HDF5 store to make or continue')]=Path('data/dictionaries/spectrogramData.h5'),
     recipe:RecipeName='drums',
     sr:Annotated[int, typer.Option(help='Sample rate, Hz')]=Config.sr,
     segment:Annotated[float, typer.Option(help='Length of a segment, seconds')]=Config.segment,
@@ -245,7 +245,7 @@ STEPS, MATERIAL, COURSE = 'How it learns', 'From what it learns', 'The course of
 def train(
     store:Annotated[Path, typer.Argument(help='A store that `songsep prepare` made', show_default=False)],
     name:Annotated[str, typer.Option(help='Name of the model; its folder is made in --out')]='mine',
-    out:Annotated[Path, typer.Option('-o', '--out', help='Folder of models')]=Path('saved_models'),
+    out:Annotated[Path, typer.Option('-o', '--out', file_okay=False, help='Folder of models')]=Path('saved_models'),
     start:Annotated[Optional[str], typer.Option('--from', help='Name or folder of a model to go on from; other targets get a new head', autocompletion=_models_here, callback=_known)]=None,
     architecture:Annotated[str, typer.Option(help='strided_unet, unet (the paper), tfc_tdf_unet or spleeter_unet', autocompletion=_among(*ARCHITECTURES))]='strided_unet',
     epochs:Annotated[int, typer.Option(help='Epochs in all')]=40,
@@ -303,7 +303,7 @@ def _numbers(text):
 @app.command(rich_help_panel=LEARNING, epilog=_examples('songsep synth midi/ -o songs', 'songsep synth midi/ -o songs --soundfont band.sf2 --varied --versions 3'))
 def synth(
     midi:Annotated[list[Path], typer.Argument(help='General MIDI files, or folders of them', show_default=False)],
-    out:Annotated[Path, typer.Option('-o', '--out', help='Folder for the tracks')]=Path('data/training_data'),
+    out:Annotated[Path, typer.Option('-o', '--out', file_okay=False, help='Folder for the tracks')]=Path('data/training_data'),
     soundfont:Annotated[Optional[list[Path]], typer.Option(help='An sf2 or sf3 file; may be repeated, a song gets one of them')]=None,
     drum_soundfont:Annotated[Optional[list[Path]], typer.Option(help='The same for the drums alone')]=None,
     max_seconds:Annotated[float, typer.Option(help='Render at most so many seconds of a song')]=600,
@@ -327,7 +327,7 @@ def evaluate(
     datasets:Annotated[list[Path], typer.Argument(help='Folders of tracks with stems', show_default=False)],
     model:Annotated[str, typer.Option('-m', '--model', '-p', help='Name of a model, or its folder', autocompletion=_models_here, callback=_known)]='drums',
     recipe:Annotated[Optional[str], typer.Option(help=RECIPE_HELP, show_default='the one the model was trained with', autocompletion=_among(*RECIPES))]=None,
-    out:Annotated[Optional[Path], typer.Option('-o', '--out', help='Write the scores to this JSON file')]=None,
+    out:Annotated[Optional[Path], typer.Option('-o', '--out', dir_okay=False, help='Write the scores to this JSON file')]=None,
     report:Annotated[Optional[Path], typer.Option(help='Write a page with pictures to this HTML file')]=None,
     partial:Annotated[bool, typer.Option('--partial', help='Score also songs in which some target has no stem')]=False,
     jobs:Jobs=None,
@@ -362,7 +362,7 @@ def doctor(
 models, data, recipe = (typer.Typer(help=o, no_args_is_help=True) for o in ('Find, fetch, convert and export models.',
     'Check datasets before they cost hours, and look after stores.', 'Understand recipes.'))
 for name,group in dict(models=models, data=data, recipe=recipe).items(): app.add_typer(group, name=name, rich_help_panel=KEEPING)
-Models = Annotated[Path, typer.Option('-o', '--out', help='Folder of models')]
+Models = Annotated[Path, typer.Option('-o', '--out', file_okay=False, help='Folder of models')]
 
 @models.command('list')
 def models_list(

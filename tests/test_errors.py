@@ -157,3 +157,13 @@ def test_a_single_song_cannot_be_split(tmp_path):
     assert songsep('prepare', 'one', '-o', 'a.h5', '--sr', 8000, '--segment', 1, '--n-fft', 512, '--hop-length', 128, cwd=tmp_path).returncode == 0
     fails(songsep('train', 'a.h5', cwd=tmp_path), 'holds 1 song(s)')
     assert not (tmp_path/'saved_models').exists()
+
+@pytest.mark.parametrize('args', [('separate', 'a.wav'), ('synth', 'a.mid'), ('train', 'a.h5', '--name', 'a'), ('demo',)])
+def test_a_folder_that_is_a_file(tmp_path, args):
+    (tmp_path/'taken').touch()
+    fails(songsep(*args, '-o', 'taken', cwd=tmp_path), 'taken', 'is a file')
+
+@pytest.mark.parametrize('args', [('prepare', 'songs'), ('evaluate', 'songs')])
+def test_a_file_that_is_a_folder(tmp_path, args):
+    (tmp_path/'songs').mkdir()
+    fails(songsep(*args, '-o', 'songs', cwd=tmp_path), 'songs', 'is a directory')
