@@ -89,8 +89,8 @@ def export_model(
 
 def _to_onnx(model, spec, path):
     c = config_from(spec['config'])
-    n_levels = len(spec['arguments'].get('filters', range(6)))
-    if spec['architecture'] == 'spleeter_unet' and n_levels > 2 and c.n_bins%2**n_levels == c.n_frames%2**n_levels == 0:
+    n_levels = len(spec['arguments'].get('filters', range(6))) if spec['architecture'] == 'spleeter_unet' else 0
+    if n_levels > 2 and c.n_bins%2**n_levels == c.n_frames%2**n_levels == 0:
         try: import onnx
         except ImportError: raise SongsepError('exporting to ONNX needs onnx: pip install "songsep[export]".') from None
         from songsep.checkpoints import spleeter_graph

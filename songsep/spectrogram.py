@@ -53,23 +53,23 @@ POWER = 0.3 # the usual compression of speech and music separation (Ephrat et al
 def compress(
     S, # Magnitudes (any shape), 0 or more: an array, or a tensor with `xp=keras.ops`
     scale:str='linear', # `linear`, `power` (S**0.3) or `log` (log(1 + S))
-    xp=np # Module that has `log1p`: NumPy or `keras.ops`
+    xp=np # Module that has `log`: NumPy or `keras.ops`
 ): # The same shape
     "Magnitudes on a scale for the network."
     if scale == 'linear': return S
     if scale == 'power': return S**POWER
-    if scale == 'log': return xp.log1p(S)
+    if scale == 'log': return xp.log(1 + S) # ONNX has no log1p
     raise SongsepError(f"scale must be one of {', '.join(SCALES)}. Received: {scale}")
 
 def expand(
     Z, # Scaled magnitudes (any shape)
     scale:str='linear', # The scale they are on
-    xp=np # Module that has `expm1`: NumPy or `keras.ops`
+    xp=np # Module that has `exp`: NumPy or `keras.ops`
 ): # Magnitudes, the same shape
     "Inverse of `compress`."
     if scale == 'linear': return Z
     if scale == 'power': return Z**(1/POWER)
-    if scale == 'log': return xp.expm1(Z)
+    if scale == 'log': return xp.exp(Z) - 1
     raise SongsepError(f"scale must be one of {', '.join(SCALES)}. Received: {scale}")
 
 # %% ../nbs/06_spectrogram.ipynb #0014

@@ -191,6 +191,15 @@ def test_spec_says_only_what_is_unusual():
     spec = make_spec('toy', ['a'], Config())
     assert 'channels' not in spec and 'masking' not in spec
 
+@pytest.mark.parametrize('output,scale', [('mask', 'log'), ('shares', 'power'), ('spectrogram', 'log')])
+@pytest.mark.parametrize('architecture,small', [('unet', dict(filters=[4, 8], bottleneck=8)), ('strided_unet', dict(filters=[4, 8])), ('tfc_tdf_unet', dict(filters=4, levels=2))])
+def test_outputs_and_scales_are_exported(tmp_path, architecture, small, output, scale):
+    spec = make_spec('m', ['drums', 'rest'], Config(sr=8000, segment=1., n_fft=256, hop_length=128), architecture, small | dict(output=output, scale=scale), {})
+    save_model(tmp_path/'m', build_model(spec), spec)
+    export_model(tmp_path/'m') # compares with Keras
+    X = noise(1, 129, 63, 1)
+    assert open_model(tmp_path/'m', 'onnx').forward(X).shape == (*X.shape[:3], 2)
+
 def test_export_that_differs_is_not_kept(tmp_path, monkeypatch):
     folder = toy(tmp_path/'toy')
     export_model(folder)
