@@ -176,7 +176,8 @@ def test_a_fault_of_ours_is_a_sentence_and_a_file(tmp_path):
 
 @pytest.mark.skipif(os.name == 'nt', reason='signals of another kind')
 def test_stopped_by_hand(tmp_path):
-    p = subprocess.Popen([EXE, 'separate', write_song(tmp_path/'long.wav', 400)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    p = subprocess.Popen([EXE, 'separate', write_song(tmp_path/'long.wav', 400)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)) # what runs in a shell's background is deaf to it
     while not list(tmp_path.glob('results/.*.part/outputs.f32')) and p.poll() is None: time.sleep(.01)
     p.send_signal(signal.SIGINT)
     out, err = p.communicate()
