@@ -61,7 +61,7 @@ class _Balanced(keras.losses.Loss):
     ): # A loss an example (batch,)
         "The loss of each example."
         if y_pred.shape[-1] != len(self.alphas): raise ValueError(f"`alphas` must have one weight a channel. Received: {len(self.alphas)} weights, {y_pred.shape[-1]} channels")
-        error = self.error(y_true, y_pred)
+        error = self._error(y_true, y_pred) # of each bin
         if self.bins: error *= ops.reshape(ops.convert_to_tensor(self.bins, y_pred.dtype), (1, -1, 1, 1))
         return ops.sum(ops.mean(error, axis=(1, 2))*ops.convert_to_tensor(self.alphas, y_pred.dtype), axis=-1)
     def get_config(self):
@@ -72,23 +72,13 @@ class _Balanced(keras.losses.Loss):
 class BalancedL1(_Balanced):
     "Weighted sum over targets of the mean absolute error of their magnitudes."
     label = 'balanced_l1'
-    def error(self,
-        y_true, # Magnitudes (batch, bins, frames, targets), 0 or more
-        y_pred # The same shape
-    ): # The same shape
-        "The error of each bin."
-        return ops.abs(y_true - y_pred)
+    def _error(self, y_true, y_pred): return ops.abs(y_true - y_pred)
 
 # %% ../nbs/12_losses.ipynb #0016
 @keras.saving.register_keras_serializable(package='songsep')
 class CompressedMSE(_Balanced):
     "Weighted sum over targets of the mean squared error of the roots of their magnitudes."
     label = 'compressed_mse'
-    def error(self,
-        y_true, # Magnitudes (batch, bins, frames, targets), 0 or more
-        y_pred # The same shape
-    ): # The same shape
-        "The error of each bin."
-        return ops.square(ops.sqrt(y_true + 1e-2) - ops.sqrt(y_pred + 1e-2)) # the root has no slope at 0 that could be used
+    def _error(self, y_true, y_pred): return ops.square(ops.sqrt(y_true + 1e-2) - ops.sqrt(y_pred + 1e-2)) # the root has no slope at 0 that could be used
 
 LOSSES = {'l1': BalancedL1, 'compressed': CompressedMSE}
