@@ -74,13 +74,14 @@ class Batches:
         tracks:list[str], # Names of the tracks to read
         batch_size:int=8, # Examples a batch
         shuffle:bool=True, # New order each epoch; else the order of the songs
-        remixed:bool=False, # Pair and alter stems of different songs; the store must keep the phase
+        remixed:float=0, # Share of the examples, 0 to 1, whose stems are altered and mostly come from different songs; the store must keep the phase
         seed:int=0, # Decides order and remixing
         epoch:int=0, # Number of the first epoch that will be iterated
         n_batches:int|None=None, # Batches an epoch; `None` reads every segment once
         share:tuple[int,int]=(0, 1) # Which part of each batch to read, and of how many: (1, 3) is the second of three processes
     ):
         self.path, self.batch_size, self.shuffle, self.remixed, self.seed, self.epoch, self.share = path, batch_size, shuffle, remixed, seed, epoch, share
+        if not 0 <= remixed <= 1: raise SongsepError(f"remixed must lie between 0 and 1. Received: {remixed}")
         with SpectrogramStore(path) as s:
             if remixed and not s.keep_phase: raise SongsepError(f"{path} holds magnitudes only, which don't add. Prepare it with the phase kept to remix songs.")
             self.index = [(t, i) for t in tracks for i in range(len(s[t]['mix']))]
@@ -117,21 +118,22 @@ class Batches:
         rng, n = np.random.default_rng([self.seed, epoch]), len(self.index)
         return np.concatenate([rng.permutation(n) if self.shuffle else np.arange(n) for _ in range(-(-self.n_rows//n))])[:self.n_rows]
     def _rows(self, epoch, i):
-        "For each row: where chance comes from, and the segment that each target is taken from"
+        "For each row: where chance comes from if it is remixed, and the segment that each target is taken from"
         order, (part, parts) = self._order(epoch), self.share
         for p in range(i*self.batch_size, min((i+1)*self.batch_size, len(order)))[part::parts]:
             rng = np.random.default_rng([self.seed, epoch, p])
-            own = not self.remixed or rng.random() < .3 # now and then the stems of one song, which play together
-            yield rng, [int(order[p] if own or not heard else heard[rng.integers(len(heard))]) for heard in self.heard]
+            altered = rng.random() < self.remixed
+            own = not altered or rng.random() < .3 # now and then the stems of one song, which play together
+            yield altered and rng, [int(order[p] if own or not heard else heard[rng.integers(len(heard))]) for heard in self.heard]
     def _read(self, store, epoch, i):
         rows, names = list(self._rows(epoch, i)), self.targets if self.remixed else [*self.targets, 'mix']
         fetch, dtype = (store.fetch_complex, 'complex64') if self.remixed else (store.fetch, 'float32')
         one, X = np.empty((1, *self.shape), dtype), np.zeros((len(rows), *self.shape), dtype)
         Y = np.empty((*X.shape, len(self.targets)), 'float32')
-        wanted = [(*self.index[picks[k*self.remixed]], name, k, r) for r,(_,picks) in enumerate(rows) for k,name in enumerate(names)]
+        wanted = [(*self.index[picks[k if self.remixed else 0]], name, k, r) for r,(_,picks) in enumerate(rows) for k,name in enumerate(names)]
         for track,segment,name,k,r in sorted(wanted, key=lambda o: (o[0], o[2], o[1])): # in the order of the file
             S = fetch(track, name, [segment], one)[0]
-            if self.remixed: X[r] += (S := remix(S, rows[r][0]))
+            if self.remixed: X[r] += (S := remix(S, rng) if (rng := rows[r][0]) else S)
             if name == 'mix': X[r] = S
             else: Y[r, ..., k] = np.abs(S) if self.remixed else S
         return (np.abs(X) if self.remixed else X)[..., None], Y

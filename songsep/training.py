@@ -271,7 +271,7 @@ def train(
     weight_decay:float=1e-6, # Decay of the weights
     optimizer:str='adam', # `adam` (AdamW) or `sgd`
     alphas:list[float]|None=None, # Weight of each target in the loss; `None` balances their volumes
-    remixed:bool=False, # Pair and alter stems of different songs; the store must keep the phase
+    remixed:float=0, # Share of the examples, 0 to 1, whose stems are altered and mostly come from different songs; the store must keep the phase
     n_batches:int|None=None, # Steps an epoch; `None` reads every segment once
     validation:float=.1, # Share of the songs that validate
     patience:int=10, # Epochs without improvement before stopping
