@@ -37,6 +37,7 @@ ROWS = { # what differs from the first
     'up to 22 kHz instead of 11': dict(data='to 22 kHz'),
     '1.5 s of context instead of 3': dict(data='1.5 s'),
     'loss on the roots of magnitudes': dict(loss='compressed'),
+    'squared loss relative to the energy': dict(loss='relative'),
     'loss on the complex spectrogram': dict(loss='complex'),
     'loss on the waveform': dict(loss='waveform'),
     'no remixing': dict(remixed=False),

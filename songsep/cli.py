@@ -260,7 +260,7 @@ def train(
     ema:Annotated[Optional[float], typer.Option(help="Keep the weights' moving average, such as 0.999", rich_help_panel=STEPS)]=None,
     precision:Annotated[str, typer.Option(help='float32 or mixed_bfloat16', rich_help_panel=STEPS)]='float32',
     bin_balance:Annotated[float, typer.Option(help='How far soft frequencies are raised in the loss, 0 to 1', rich_help_panel=MATERIAL)]=0.,
-    loss:Annotated[str, typer.Option(help='l1, or compressed, which keeps soft stems from vanishing', autocompletion=_among('l1', 'compressed'), rich_help_panel=MATERIAL)]='l1',
+    loss:Annotated[str, typer.Option(help='l1; compressed and relative keep soft stems from vanishing', autocompletion=_among('l1', 'compressed', 'relative'), rich_help_panel=MATERIAL)]='l1',
     remix:Annotated[bool, typer.Option('--remix', help='Pair and alter stems of different songs', rich_help_panel=MATERIAL)]=False,
     steps:Annotated[Optional[int], typer.Option(help='Steps an epoch; default: every segment once', rich_help_panel=MATERIAL)]=None,
     patience:Annotated[int, typer.Option(help='Stop after so many epochs without improvement', rich_help_panel=COURSE)]=10,
