@@ -70,7 +70,7 @@ def test_main_py_explains_its_arguments():
     assert res.returncode == 0
     for o in ('projectDataRootPath', 'learningRate', 'alpha', 'weightDecay', 'optimizer', 'epochs', 'batchSize'): assert o in res.stdout
 
-# The shipped model
+# The shipped models
 
 def test_demo(tmp_path):
     res = subprocess.run([Path(sys.executable).with_name('songsep'), 'demo', '-o', tmp_path], capture_output=True, text=True)
@@ -80,17 +80,30 @@ def test_demo(tmp_path):
     assert receipt['engine'] == 'onnx' and receipt['sum_error_db'] < -90
     assert 'sum to the song' in res.stdout and (folder/'spectrograms.png').stat().st_size > 10_000
 
-def test_shipped_model_is_the_same_on_both_engines():
+@pytest.mark.parametrize('name', ['drums', 'band'])
+def test_shipped_models_are_the_same_on_both_engines(name):
     from songsep.models import TOLERANCE, example_input, open_model
-    fast, slow = open_model('drums', 'onnx'), open_model('drums', 'keras')
+    fast, slow = open_model(name, 'onnx'), open_model(name, 'keras')
     X = example_input(fast.config)
     want = slow.forward(X)
     assert np.abs(fast.forward(X) - want).max() < TOLERANCE*np.abs(want).max()
 
-def test_shipped_model_beats_hpss_and_doing_nothing_on_real_drums(shared):
+def test_drums_are_better_than_hpss_and_nothing_on_real_songs(shared):
     from songsep.evaluation import evaluate_model, medians
     scores = {k: medians(v)['drums'] for k,v in evaluate_model('drums', [shared/'data'/'validation'], say=lambda s: None).items()}
     assert scores['drums']['sdr'] > max(scores['hpss']['sdr'], scores['mixture']['sdr'])
+
+def test_band_brings_drums_and_bass_of_a_real_song_nearer(shared):
+    from songsep.evaluation import si_sdr
+    from songsep.models import open_model
+    from songsep.separation import separate_blocks
+    from songsep.stems import find_tracks, load_targets
+    track = next(t for t in find_tracks(shared/'data'/'validation') if t.name=='trackswitch_demo')
+    ys, sr, _ = load_targets(track, load_recipe('band'), mono=False)
+    band = open_model('band')
+    got = dict(zip(band.stems, np.concatenate(list(separate_blocks([ys['mix']], sr, band)), -1)))
+    np.testing.assert_allclose(sum(got.values()), ys['mix'], atol=1e-5)
+    for k in ('drums', 'bass'): assert si_sdr(ys[k], got[k]) > si_sdr(ys[k], ys['mix']) + 3
 
 @pytest.mark.parametrize('name', ['karissa_hobbs_lets_go_fishin.ogg', 'mdn_viper.mp3'])
 def test_real_songs_come_back_whole(shared, tmp_path, name):
