@@ -25,8 +25,8 @@ SHIPPED = Path(__file__).parent/'models' if '__file__' in globals() else Path('.
 def list_models(
     root:str|Path='.' # A project's root
 ) -> dict[str, Path]: # Name to model folder
-    "All models at hand: those that ship, and the project's own."
-    folders = [p.parent for d in (SHIPPED, Project(root).saved_models) for p in sorted(d.glob('[!.]*/model.json'))]
+    "All models at hand: those that ship, the default first, and the project's own."
+    folders = [p.parent for d in (SHIPPED, Project(root).saved_models) for p in sorted(d.glob('[!.]*/model.json'), key=lambda p: (p.parent.name != 'drums', p))]
     return {p.name: p for p in folders}
 
 RELEASE = 'https://github.com/deezer/spleeter/releases/download/v1.4.0' # `SONGSEP_SPLEETER_URL` names a mirror
