@@ -7,6 +7,7 @@
 set -euo pipefail
 midi=$1 stems=$2 validation=$3 work=$4
 here=$(cd "$(dirname "$0")" && pwd)
+source "$here/sounds.sh"
 cd "$work"
 
 # A folder a stem: what is recorded alone
@@ -18,12 +19,7 @@ cp parts/drums/* band_parts/drums
 cp -r parts/guitar band_parts
 
 # Songs by other instruments, of other kinds: two soundfonts make a network that knows two soundfonts
-sounds=/usr/share/sounds/sf2
-muse=/usr/share/sounds/sf3/MuseScore_General_Lite.sf3
-fluid=/usr/share/fluidr3mono-gm-soundfont/FluidR3Mono_GM.sf3
-kits=/usr/share/hydrogen/data/drumkits
-drums=(--drum-soundfont $sounds/Black_Pearl_4_LV2.sf2 --drum-soundfont $sounds/sf_GMbank.sf2)
-for kit in BJA_Pacific ColomboAcousticDrumkit ForzeeStereo Millo-Drums_v.1 Millo_MultiLayered2 'The Black Pearl 1.0' rumpf_kit_z01_h2; do drums+=(--drum-soundfont "$kits/$kit"); done
+drums=(--drum-soundfont $sounds/Black_Pearl_4_LV2.sf2 --drum-soundfont $sounds/sf_GMbank.sf2 "${recorded[@]}")
 other=(--soundfont $sounds/sf_GMbank.sf2 --soundfont $sounds/sf_GMbank.sf2 --soundfont $sounds/OPL-3_FM_128M.sf2)
 render() { # a folder, what its songs are called (the first ones are Track already), and how they are made
     local folder=$1 name=$2 song; shift 2
@@ -33,7 +29,7 @@ render() { # a folder, what its songs are called (the first ones are Track alrea
     mv $folder.part $folder
 }
 render more Tune "$midi"/mma_generated/??[145]_*.mid --seed 1
-render most Air "$midi"/mma_generated/??[279]_*.mid --seed 2 --soundfont $fluid --soundfont $muse
+render most Air "$midi"/mma_generated/??[279]_*.mid --seed 2 --soundfont $fluid --soundfont $muse --drum-soundfont $muse
 
 prepare() { songsep prepare "$@" -o band.h5 --recipe band --max-hz 11025 --keep-phase; }
 prepare band_parts --most 16

@@ -7,17 +7,14 @@
 # Stopped and started again, it goes on where it was. Two cores take ten minutes to render and prepare, and two hours to train.
 set -euo pipefail
 midi=$1 stems=$2 validation=$3 work=$4
-fluid=/usr/share/fluidr3mono-gm-soundfont/FluidR3Mono_GM.sf3
-muse=/usr/share/sounds/sf3/MuseScore_General_Lite.sf3
-kits=/usr/share/hydrogen/data/drumkits
 samples=/usr/share/sonic-pi/samples
 rock=/usr/share/games/fretsonfire/data/songs
 here=$(cd "$(dirname "$0")" && pwd)
+source "$here/sounds.sh"
 mkdir -p "$work" && cd "$work"
 
 # Songs from MIDI: other tempos, keys, instruments, rooms; drums mostly by recorded kits
-drums=(--drum-soundfont /usr/share/sounds/sf2/Black_Pearl_4_LV2.sf2 --drum-soundfont $muse)
-for kit in BJA_Pacific ColomboAcousticDrumkit ForzeeStereo Millo-Drums_v.1 Millo_MultiLayered2 'The Black Pearl 1.0' rumpf_kit_z01_h2; do drums+=(--drum-soundfont "$kits/$kit"); done
+drums=(--drum-soundfont $sounds/Black_Pearl_4_LV2.sf2 --drum-soundfont $muse "${recorded[@]}")
 songsep synth "$midi"/easyrpg_rtp "$midi"/freedoom "$midi"/mma_generated/??[0368]_*.mid -o rendered --max-seconds 60 --varied --soundfont $fluid --soundfont $muse "${drums[@]}"
 
 # Recordings that are half a song: drum loops without a band, guitars without drums. `armygeddon` and `Feelings` stay out: they validate
