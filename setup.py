@@ -1,7 +1,7 @@
 "Everything is said in settings.ini; edit there, not here."
 from configparser import ConfigParser
 from pathlib import Path
-from setuptools import setup
+from setuptools import find_packages, setup
 
 config = ConfigParser(delimiters=['='])
 config.read('settings.ini', encoding='utf-8')
@@ -19,5 +19,5 @@ setup(
     classifiers=['Intended Audience :: ' + cfg['audience'], 'Natural Language :: ' + cfg['language'],
                  'Programming Language :: Python :: 3', 'Topic :: Multimedia :: Sound/Audio :: Analysis'],
     python_requires='>=' + cfg['min_python'], install_requires=cfg['requirements'].split(), extras_require=extras,
-    packages=[pkg], package_data={pkg: cfg['package_data'].split()}, include_package_data=False, zip_safe=False,
+    packages=find_packages(include=[pkg, f'{pkg}.*']), package_data={pkg: cfg['package_data'].split()}, include_package_data=False, zip_safe=False,
     entry_points={'console_scripts': cfg['console_scripts'].split(), 'nbdev': [f'{pkg}={pkg}._modidx:d']})

@@ -14,7 +14,8 @@ import importlib, importlib.util, sys, tempfile
 from pathlib import Path
 import keras, numpy as np, soundfile as sf
 assert importlib.util.find_spec('tensorflow') is None
-for p in sorted(Path(sys.argv[1], 'songsep').glob('[a-z]*.py')): importlib.import_module('songsep.' + p.stem)
+for p in sorted(Path(sys.argv[1], 'songsep').rglob('[a-z]*.py')):
+    importlib.import_module('.'.join(p.relative_to(sys.argv[1]).with_suffix('').parts))
 from songsep.core import Config, SongsepError
 from songsep.dataset import Batches, make_dataset
 from songsep.models import export_model, finish_model, open_model

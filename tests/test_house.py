@@ -8,41 +8,74 @@ from typer.testing import CliRunner
 ROOT = Path(__file__).resolve().parent.parent
 LIB = ROOT/'songsep'
 
-def exported():
-    "The number of each module, from the notebook that exports it"
+def number_of(name):
+    "The number that a notebook's name begins with, in a form that sorts: 6 and 6a come before 6b, and all of them before 7"
+    digits, letter = re.match(r'(\d+)([a-z]?)_', name).groups()
+    return int(digits), letter
+
+def exported(folder=ROOT/'nbs'):
+    "The number of each module, from the notebook that exports it; `synth.slakh` is a module of the sub-package `synth`"
     res = {}
-    for p in sorted((ROOT/'nbs').glob('[0-9]*_*.ipynb')):
-        if m := re.search(r'#\|\s*default_exp (\w+)', p.read_text(encoding='utf-8')): res[m[1]] = int(p.name.split('_')[0])
+    for p in sorted(folder.glob('[0-9]*_*.ipynb')):
+        if m := re.search(r'#\|\s*default_exp ([\w.]+)', p.read_text(encoding='utf-8')): res[m[1]] = number_of(p.name)
     return res
+
+def source_of(name, lib=LIB): return lib.joinpath(*name.split('.')).with_suffix('.py')
 
 NUMBERS = exported()
 
+def test_numbers_sort():
+    names = ['06_a.ipynb', '06a_b.ipynb', '06b_c.ipynb', '07_d.ipynb', '10_synth.e.ipynb']
+    assert sorted(reversed(names), key=number_of) == names
+
 # One-way imports
 
-def imported(source):
-    "Modules of songsep that `source` imports, wherever in it the import stands"
+def imported(source, name='a'):
+    "Modules of songsep that `source`, the text of the module `name`, imports, wherever in it the import stands"
+    package = ['songsep', *name.split('.')[:-1]]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import): names = [a.name for a in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = 'songsep.'*bool(node.level) + (node.module or '')
-            names = [f"{base.rstrip('.')}.{a.name}" for a in node.names]
+            base = [*package[:len(package) + 1 - node.level]]*bool(node.level) + [node.module]*bool(node.module)
+            names = ['.'.join([*base, a.name]) for a in node.names]
         else: continue
-        yield from (n.split('.')[1] for n in names if n.startswith('songsep.'))
+        yield from (n.removeprefix('songsep.') for n in names if n.startswith('songsep.'))
+
+def rooms(names, known=NUMBERS):
+    "Which of the `known` modules stand in dotted names: `unet.UNet` is of `unet`; a sub-package stands for all of its modules"
+    for n in names:
+        parts = n.split('.')
+        within = [o for o in known if o.startswith(f'{n}.')]
+        yield from within or [o for o in ('.'.join(parts[:i]) for i in range(len(parts), 0, -1)) if o in known][:1]
 
 @pytest.mark.parametrize('line', ['import songsep.unet', 'import os, songsep.unet as u', 'from songsep.unet import UNet',
     'from songsep import unet', 'from .unet import *', 'from . import unet', 'def f():\n  if 1: from songsep.unet import UNet'])
-def test_import_is_seen(line): assert list(imported(line)) == ['unet']
+def test_import_is_seen(line): assert list(rooms(imported(line), ['unet'])) == ['unet']
+
+@pytest.mark.parametrize('line', ['import songsep.synth.midi', 'from songsep.synth.midi import f', 'from songsep.synth import midi',
+    'from songsep import synth', 'from .midi import f', 'from . import midi', 'from ..synth.midi import *', 'from ..synth import midi'])
+def test_import_of_a_sub_package_is_seen(line):
+    assert list(rooms(imported(line, 'synth.toy'), ['core', 'synth.midi'])) == ['synth.midi']
 
 def test_no_other_import_is_seen(): assert not list(imported('import songsepx.a, librosa\nfrom keras.songsep import b'))
 
 def test_every_module_has_its_notebook():
-    assert {p.stem for p in LIB.glob('*.py') if p.name[0] != '_'} == set(NUMBERS)
+    files = {p.relative_to(LIB).with_suffix('') for p in LIB.rglob('*.py') if p.name[0] != '_'}
+    assert {'.'.join(p.parts) for p in files} == set(NUMBERS)
     assert len(set(NUMBERS.values())) == len(NUMBERS)
+
+def test_packages_are_all_installed():
+    found = {'.'.join(p.relative_to(ROOT).parent.parts) for p in LIB.rglob('*.py')}
+    script = (ROOT/'setup.py').read_text(encoding='utf-8').replace('setup(', 'made = dict(', 1)
+    code = script + "\nprint(*made['packages'])"
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert set(done.stdout.split()) == found
 
 @pytest.mark.parametrize('name', NUMBERS)
 def test_imports_go_down(name):
-    up = [o for o in imported((LIB/f'{name}.py').read_text(encoding='utf-8')) if o in NUMBERS and NUMBERS[o] >= NUMBERS[name]]
-    assert not up, f'songsep.{name} ({NUMBERS[name]:02}) imports {up}, which come after it'
+    names = imported(source_of(name).read_text(encoding='utf-8'), name)
+    up = [o for o in rooms(names) if NUMBERS[o] >= NUMBERS[name]]
+    assert not up, f'songsep.{name} ({NUMBERS[name]}) imports {up}, which come after it'
 
 def cells(path):
     "Code cells that the documentation build may run: not exported, not switched off"
@@ -58,7 +91,7 @@ def test_imports_stand_in_cells_of_their_own(path):
 
 # Light imports
 
-LIGHT = [o for o in NUMBERS if NUMBERS[o] < 10] + [o for o in ("separation", "songs", "doctor", "cli") if o in NUMBERS]
+LIGHT = [o for o in NUMBERS if NUMBERS[o] < (10, '')] + [o for o in ("separation", "songs", "doctor", "cli") if o in NUMBERS]
 
 def test_import_is_light():
     code = f'''import importlib, sys

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import unquote
 from nbdev.config import get_config
 
-numbered = r'\d+[a-z]?_(?=\w+\.(?:ipynb|qmd|md)\b)' # `00_core.ipynb` becomes the page `core.html`
+numbered = r'\d+[a-z]?_(?=[\w.]+\.(?:ipynb|qmd|md)\b)' # `00_core.ipynb` becomes the page `core.html`, `03a_synth.midi.ipynb` `synth.midi.html`
 foreign = r'\s(?:src|href)="(?:https?:)?//[^"]*"'
 
 def unnumber(folder, home):

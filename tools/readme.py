@@ -16,7 +16,7 @@ def unheard(cell): return not any('<audio' in str(o.get('data', '')) for o in ce
 
 def absolute(text, home):
     "Links to notebooks as links to their pages: a README is also read where the notebooks are not"
-    return re.sub(r'\]\(((?:\w+/)*)(?:\d+[a-z]?_)?(\w+)\.ipynb', rf']({home}/\1\2.html', text)
+    return re.sub(r'\]\(((?:\w+/)*)(?:\d+[a-z]?_)?([\w.]+)\.ipynb', rf']({home}/\1\2.html', text)
 
 def render(path):
     "Markdown of the notebook at `path` as the documentation shows it, and its pictures by file name"
