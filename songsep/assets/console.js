@@ -9,16 +9,25 @@ const clamp = (x, low, high) => Math.min(Math.max(x, low), high)
 const press = (button, on) => button.setAttribute('aria-pressed', String(on))
 
 class Console {
-  constructor(root) {
+  // Sounds that the page does not hold are given by name, as AudioBuffers that are filled while they play: see `arrive`
+  constructor(root, sounds = null) {
     const $ = o => root.querySelector(o)
-    Object.assign(this, { root, position: 0, loop: null, looping: false, original: false, playing: null, ended: false })
+    Object.assign(this, { root, position: 0, loop: null, looping: false, original: false, playing: null, waiting: false, listening: new AbortController() })
     this.sr = +root.dataset.sr
     this.duration = +root.dataset.seconds
     this.ui = { play: $('.play'), seek: $('.seek'), time: $('.time'), loop: $('.loop'), from: $('.from'), to: $('.to'), stems: $('.stems'), song: $('.song'), meter: $('.meter'), peak: $('.peak'), state: $('.state') }
     this.tracks = [...root.querySelectorAll('.lane')].map(lane => ({ lane, name: lane.dataset.name, song: 'song' in lane.dataset, solo: false, mute: false, db: 0 }))
     this.stems = this.tracks.filter(o => !o.song)
+    this.available = sounds ? 0 : this.duration // seconds that are there
     this.wire()
-    this.ready = this.decode()
+    this.ruler()
+    this.ready = sounds ? this.take(sounds) : this.decode()
+  }
+
+  close() {
+    this.pause()
+    this.listening.abort()
+    this.context?.close()
   }
 
   // Sound
@@ -30,9 +39,40 @@ class Console {
       o.buffer = await decoder.decodeAudioData(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer)
       o.lane.querySelector('.sound').remove() // it is there twice now
     }))
-    this.duration = Math.min(...this.tracks.map(o => o.buffer.duration))
+    this.available = this.duration = Math.min(...this.tracks.map(o => o.buffer.duration))
     this.ui.play.disabled = false
     this.show()
+  }
+
+  async take(sounds) {
+    for (const o of this.tracks) o.buffer = sounds[o.name]
+    this.show()
+  }
+
+  // So many seconds of all sounds are there
+  arrive(seconds) {
+    this.available = Math.min(seconds, this.duration)
+    this.ui.play.disabled = false
+    this.extend()
+    if (this.waiting) this.play()
+    this.show()
+  }
+
+  // Sources may hold what a buffer held when they started. Shortly before they come to the end of it, and when all is there,
+  // others go on where they are
+  extend() {
+    if (!this.playing || this.horizon >= this.available) return
+    if (this.available < this.duration && this.now() < this.horizon - .5) return
+    const at = this.context.currentTime + .05, from = this.now(at), { parts } = this.playing
+    parts.forEach((part, i) => {
+      part.source.onended = null
+      part.source.stop(at)
+      part.source = this.source(this.context, this.tracks[i])
+      part.source.connect(part.gain)
+      part.source.start(at, from)
+    })
+    this.horizon = this.available
+    this.ending(parts)
   }
 
   // How loud each track is now
@@ -46,13 +86,18 @@ class Console {
   graph(context) {
     const sum = context.createGain()
     const parts = this.tracks.map(o => {
-      const source = new AudioBufferSourceNode(context, { buffer: o.buffer }), gain = new GainNode(context, { gain: this.heard(o) })
-      if (this.looping) Object.assign(source, { loop: true, loopStart: this.loop[0], loopEnd: this.loop[1] })
+      const source = this.source(context, o), gain = new GainNode(context, { gain: this.heard(o) })
       source.connect(gain).connect(sum)
       return { source, gain }
     })
     sum.connect(context.destination)
     return { sum, parts }
+  }
+
+  source(context, o) {
+    const source = new AudioBufferSourceNode(context, { buffer: o.buffer })
+    if (this.looping) Object.assign(source, { loop: true, loopStart: this.loop[0], loopEnd: this.loop[1] })
+    return source
   }
 
   // What the loudspeaker would get from a moment on: the channels of the sum. For tests, and for whoever wants the mix
@@ -71,6 +116,8 @@ class Console {
     this.context.resume()
     if (this.looping && (this.position < this.loop[0] || this.position >= this.loop[1])) this.position = this.loop[0]
     if (this.position >= this.duration - .01) this.position = 0
+    this.waiting = this.position >= this.available
+    if (this.waiting) return this.show()
     const at = this.context.currentTime + .03, { sum, parts } = this.graph(this.context), split = this.context.createChannelSplitter(2)
     const ears = [0, 1].map(i => { const a = new AnalyserNode(this.context, { fftSize: 2048 }); split.connect(a, i); return a })
     sum.channelCount = 2
@@ -78,13 +125,17 @@ class Console {
     sum.connect(split)
     for (const { source } of parts) source.start(at, this.position)
     this.playing = { at, from: this.position, parts, sum, ears }
-    parts[0].source.onended = () => { if (this.playing?.parts === parts) { this.pause(); this.seek(0) } }
+    this.horizon = this.available
+    this.ending(parts)
     this.show()
     requestAnimationFrame(() => this.tick())
   }
 
+  ending(parts) { parts[0].source.onended = () => { if (this.playing?.parts === parts) { this.pause(); this.seek(0) } } }
+
   pause() {
-    if (!this.playing) return
+    this.waiting = false
+    if (!this.playing) return this.show()
     this.position = this.now()
     const { parts, sum } = this.playing
     this.playing = null
@@ -93,18 +144,19 @@ class Console {
     this.show()
   }
 
-  toggle() { this.playing ? this.pause() : this.play() }
+  toggle() { this.playing || this.waiting ? this.pause() : this.play() }
 
-  now() {
+  // Where the song is at a time of the context's clock, seconds
+  now(time = this.context?.currentTime) {
     if (!this.playing) return this.position
-    const t = this.playing.from + Math.max(0, this.context.currentTime - this.playing.at)
+    const t = this.playing.from + Math.max(0, time - this.playing.at)
     if (!this.looping || t < this.loop[1]) return Math.min(t, this.duration)
     return this.loop[0] + (t - this.loop[0])%(this.loop[1] - this.loop[0])
   }
 
   // Change something that sources are told only when they start
   restart(change) {
-    const playing = !!this.playing
+    const playing = !!this.playing || this.waiting
     this.pause()
     change()
     if (playing) this.play()
@@ -170,7 +222,7 @@ class Console {
       $('.volume').ondblclick = () => this.set(i, { db: 0 })
     })
     for (const o of this.root.querySelectorAll('.picture')) this.point(o)
-    document.addEventListener('keydown', e => this.key(e))
+    document.addEventListener('keydown', e => this.key(e), { signal: this.listening.signal })
   }
 
   // A click seeks, a drag chooses what is looped
@@ -188,7 +240,7 @@ class Console {
   }
 
   key(e) {
-    if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches('button') && e.key === ' ') return
+    if (e.ctrlKey || e.metaKey || e.altKey || e.target.matches('button, a, summary') && e.key === ' ' || e.target.matches('select, input:not([type=range])')) return
     const range = e.target.matches('input'), does = {
       ' ': () => this.toggle(), l: () => this.toggleLoop(), o: () => this.hearOriginal(!this.original), '[': () => this.ui.from.click(), ']': () => this.ui.to.click(),
       ArrowLeft: range ? null : () => this.seek(this.now() - 5), ArrowRight: range ? null : () => this.seek(this.now() + 5)
@@ -198,6 +250,17 @@ class Console {
 
   // What is seen
 
+  ruler() {
+    const step = [.5, 1, 2, 5, 10, 15, 30, 60, 120].find(o => this.duration/o <= 10) || 300, ruler = this.root.querySelector('.ruler div')
+    this.ui.seek.max = this.duration
+    ruler.replaceChildren()
+    for (let t = 0; t < this.duration*.97; t += step) {
+      const mark = Object.assign(document.createElement('span'), { textContent: step >= 1 ? clock(t) : `${t.toFixed(1)} s` })
+      mark.style.left = `${100*t/this.duration}%`
+      ruler.append(mark)
+    }
+  }
+
   mark(from, to) {
     this.root.style.setProperty('--from', from/this.duration)
     this.root.style.setProperty('--to', to/this.duration)
@@ -205,9 +268,9 @@ class Console {
 
   show() {
     const { ui, root } = this
-    root.classList.toggle('plays', !!this.playing)
+    root.classList.toggle('plays', !!this.playing || this.waiting)
     root.classList.toggle('loops', this.looping)
-    ui.play.setAttribute('aria-label', this.playing ? 'Pause' : 'Play')
+    ui.play.setAttribute('aria-label', this.playing || this.waiting ? 'Pause' : 'Play')
     press(ui.loop, this.looping)
     this.mark(...(this.loop || [0, 0]))
     if (ui.song) { press(ui.stems, !this.original); press(ui.song, this.original) }
@@ -221,7 +284,7 @@ class Console {
       slider.setAttribute('aria-valuetext', text)
       o.lane.querySelector('.db').textContent = text
     }
-    const says = ui.play.disabled ? 'Getting ready' : this.tell()
+    const says = ui.play.disabled ? 'Getting ready' : this.waiting ? 'Waiting for what comes next.' : this.tell()
     if (ui.state.textContent !== says) ui.state.textContent = says // or it would be read aloud again
     this.place()
     this.measure()
@@ -254,6 +317,8 @@ class Console {
 
   tick() {
     if (!this.playing) return
+    this.extend()
+    if (this.now() >= this.available && this.available < this.duration) { this.restart(() => {}); return }
     this.place()
     this.measure()
     requestAnimationFrame(() => this.tick())
@@ -285,4 +350,6 @@ function fit() {
 
 theme()
 fit()
-window.songsep = { console: new Console(document.querySelector('.console')) }
+window.songsep = { Console }
+const root = document.querySelector('.console')
+if (root) window.songsep.console = new Console(root)
