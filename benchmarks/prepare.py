@@ -28,7 +28,7 @@ def make_songs(root, n, seconds, sr=16000):
 def run_songsep(root, out, n_jobs=None, keep_phase=False):
     from songsep.core import Config
     from songsep.prepare import prepare
-    from songsep.spectrogram import SpectrogramStore
+    from songsep.store import SpectrogramStore
     from songsep.stems import find_tracks, load_recipe
     with SpectrogramStore.create(out/'store.h5', Config(**SETTINGS), load_recipe('drums'), keep_phase) as store:
         prepare(store, find_tracks(root), n_jobs=n_jobs)
@@ -70,7 +70,6 @@ def bare(root, out):
     "Seconds of one processor a song for what no way of preparing is spared: decode, transform, magnitudes, half precision, checksums, bytes on the disk"
     import soundfile as sf, zlib
     from scipy.fft import rfft
-    from songsep.spectrogram import _halves
     n, hop, window = SETTINGS['n_fft'], SETTINGS['hop_length'], np.hanning(SETTINGS['n_fft'] + 1)[:-1].astype('f4')
     songs, start = sorted(o for o in root.iterdir()), time.process_time()
     for song in songs:
@@ -78,7 +77,7 @@ def bare(root, out):
             frames = [np.lib.stride_tricks.sliding_window_view(sf.read(song/f'{k}.wav', dtype='float32')[0], n)[::hop] for k in TRACKS[1:]]
             for i in range(0, len(frames[0]), 16):
                 D = [rfft(o[i:i+16]*window, overwrite_x=True) for o in frames]
-                h = np.concatenate([_halves(np.abs(d), signed=False) for d in (*D, sum(D))])
+                h = np.concatenate([np.abs(d) for d in (*D, sum(D))]).astype('<f2')
                 zlib.crc32(h)
                 f.write(h)
             os.fsync(f.fileno())
@@ -93,7 +92,7 @@ def start_up():
 def readers(store_path, original_path, rows):
     "Each reads the same shuffled rows as batches"
     import original
-    from songsep.spectrogram import SpectrogramStore
+    from songsep.store import SpectrogramStore
     def of_store(check):
         with SpectrogramStore(store_path, check=check) as s:
             for b in range(0, len(rows), 8):

@@ -12,7 +12,7 @@ import h5py, keras, numpy as np, tensorflow as tf
 from songsep.core import Config
 from songsep.dataset import Batches, make_dataset
 from songsep.losses import BalancedL1
-from songsep.spectrogram import SpectrogramStore, add_track
+from songsep.store import SpectrogramStore, add_track
 from songsep.stems import load_recipe
 from songsep.training import make_optimizer
 from songsep.unet import strided_unet

@@ -229,7 +229,7 @@ def prepare(
 ):
     "Turn stems into a store of spectrograms. What is in the store already stays."
     from songsep.prepare import prepare as run, stale_tracks
-    from songsep.spectrogram import SpectrogramStore
+    from songsep.store import SpectrogramStore
     from songsep.stems import check_recipe, find_tracks, load_recipe
     r, tracks = load_recipe(recipe), [t for d in datasets for t in find_tracks(d)]
     check_recipe(r, tracks)
@@ -436,7 +436,7 @@ def data_verify(
     store:Annotated[Path, typer.Argument(help='A store that `songsep prepare` made', show_default=False)]
 ):
     "Read a whole store and compare it with its checksums. Ends with 1 if it is damaged."
-    from songsep.spectrogram import verify
+    from songsep.store import verify
     faults = verify(store)
     for track,target,segment in faults: print(', '.join([f"{store}: {track}", *([target] if target else []), *([f'segment {segment}'] if segment is not None else [])]), 'is damaged')
     if faults: fail(f"{store} is damaged in {len(faults)} places. Mend it with `songsep data repair {store} DATASET`.", 1)
@@ -459,7 +459,7 @@ def data_stage(
     folder:Annotated[Path, typer.Argument(help='A folder on the local disk', show_default=False)]
 ):
     "Copy a store to a faster disk, and check the copy."
-    from songsep.spectrogram import stage
+    from songsep.store import stage
     print(f"{stage(store, folder)}: copied and checked")
 
 @recipe.command('show')

@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Barrier
 import numpy as np
 from .core import SongsepError
-from .spectrogram import SpectrogramStore
+from .store import SpectrogramStore
 
 # %% ../nbs/10_dataset.ipynb #0005
 def split_tracks(

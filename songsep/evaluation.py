@@ -19,7 +19,8 @@ from .plots import show_scores
 from .check import refuse_leak
 from .models import Model, open_model
 from .separation import ratio_masks, separate_blocks
-from .spectrogram import SpectrogramStore, istft, stft
+from .spectrogram import istft, stft
+from .store import SpectrogramStore
 from .stems import Recipe, Track, check_recipe, find_tracks, load_recipe, load_targets, recipe_from, target_of
 
 # %% ../nbs/22_evaluation.ipynb #0005

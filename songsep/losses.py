@@ -9,7 +9,7 @@ __all__ = ['LOSSES', 'balance_alphas', 'mean_norms', 'bin_weights', 'BalancedL1'
 import keras, numpy as np
 from keras import ops
 from .core import SongsepError
-from .spectrogram import SpectrogramStore
+from .store import SpectrogramStore
 
 # %% ../nbs/12_losses.ipynb #0005
 def balance_alphas(

@@ -13,7 +13,7 @@ from .core import Config, Project, SongsepError, check_config
 from .models import finish_model, open_model
 from .preprocessing import save_audio_dict
 from .songs import describe, separate_song
-from .spectrogram import SpectrogramStore, add_track
+from .store import SpectrogramStore, add_track
 from .stems import RESIDUALS, check_recipe, find_tracks, load_recipe, recipe_from, submix
 from .training import OtherSettings, train
 

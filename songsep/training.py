@@ -18,7 +18,7 @@ from .core import SongsepError, check_config, config_from, write_aside
 from .dataset import Batches, make_dataset, split_tracks
 from .losses import LOSSES, balance_alphas, bin_weights, mean_norms
 from .prepare import RESIDUAL_DB
-from .spectrogram import SpectrogramStore
+from .store import SpectrogramStore
 from .unet import build_model, load_model, make_spec, read_spec, save_model
 
 # %% ../nbs/13_training.ipynb #0005

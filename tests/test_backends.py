@@ -21,7 +21,7 @@ from songsep.dataset import Batches, make_dataset
 from songsep.models import export_model, finish_model, open_model
 from songsep.prepare import prepare
 from songsep.songs import separate_song
-from songsep.spectrogram import SpectrogramStore
+from songsep.store import SpectrogramStore
 from songsep.stems import find_tracks, load_recipe
 from songsep.synth import toy_dataset
 from songsep.training import check_training, train

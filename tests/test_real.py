@@ -6,7 +6,7 @@ from conftest import PEAK
 from songsep.audio import probe, read_blocks
 from songsep.core import Config
 from songsep.prepare import prepare
-from songsep.spectrogram import SpectrogramStore
+from songsep.store import SpectrogramStore
 from songsep.stems import find_tracks, load_recipe, load_targets, slakh_track, submix
 from songsep.synth import toy_dataset
 
@@ -125,7 +125,7 @@ import sys
 from pathlib import Path
 from songsep.core import Config
 from songsep.prepare import prepare
-from songsep.spectrogram import SpectrogramStore
+from songsep.store import SpectrogramStore
 from songsep.stems import find_tracks, load_recipe
 root, n = Path(sys.argv[1]), int(sys.argv[2])
 with SpectrogramStore.create(root/f'{n}.h5', Config(sr=16000, segment=2., n_fft=2048, hop_length=512), load_recipe('drums')) as store:

@@ -4,7 +4,7 @@ from pathlib import Path
 import h5py, numpy as np, pytest
 from songsep.core import Config
 from songsep.prepare import prepare
-from songsep.spectrogram import SpectrogramStore, verify
+from songsep.store import SpectrogramStore, verify
 from songsep.stems import find_tracks, load_recipe
 from songsep.synth import toy_dataset
 
@@ -50,7 +50,7 @@ PREPARE = """
 import sys
 from songsep.core import Config
 from songsep.prepare import prepare
-from songsep.spectrogram import SpectrogramStore
+from songsep.store import SpectrogramStore
 from songsep.stems import find_tracks, load_recipe
 root, out, n_jobs, dask = sys.argv[1:]
 with SpectrogramStore.create(out, Config(sr=8000, segment=1., n_fft=512, hop_length=128), load_recipe('drums')) as s:
@@ -111,7 +111,7 @@ KILLS = """
 import os, signal, sys
 from pathlib import Path
 import songsep.prepare as p
-from songsep.spectrogram import SpectrogramStore
+from songsep.store import SpectrogramStore
 from songsep.core import Config
 from songsep.stems import find_tracks, load_recipe
 root, out, note = map(Path, sys.argv[1:])

@@ -5,7 +5,8 @@ from pathlib import Path
 import h5py, numpy as np, pytest
 from songsep.core import Config, SongsepError
 from songsep.prepare import prepare, repair, stale_tracks
-from songsep.spectrogram import SpectrogramStore, _journal, _replay, add_track, stage, stft, verify
+from songsep.spectrogram import stft
+from songsep.store import SpectrogramStore, _journal, _replay, add_track, stage, verify
 from songsep.stems import find_tracks, load_recipe
 from songsep.synth import toy_dataset
 
@@ -108,7 +109,7 @@ def killed_between(path, change, n):
             if self.left == 0: raise KeyboardInterrupt
             self.left -= 1
             return super().write(b)
-    import songsep.spectrogram as m
+    import songsep.store as m
     before = m._replay
     def replay(f, path):
         with Dies(path, 'r+') as d: before(d, path)
@@ -158,7 +159,7 @@ import sys
 from pathlib import Path
 from songsep.core import Config, SongsepError
 from songsep.prepare import prepare
-from songsep.spectrogram import SpectrogramStore
+from songsep.store import SpectrogramStore
 from songsep.stems import find_tracks, load_recipe
 try:
     with SpectrogramStore.create(sys.argv[2], Config(sr=8000, segment=1., n_fft=512, hop_length=128), load_recipe('drums')) as s:
@@ -199,7 +200,7 @@ def test_a_disk_that_is_full(toy, whole, tmp_path, n_jobs):
 # Staging
 
 def test_a_copy_goes_on_where_it_was_interrupted(whole, tmp_path):
-    import songsep.spectrogram as m
+    import songsep.store as m
     size, said = whole.stat().st_size, []
     def stop(done, size):
         if done >= size//2: raise KeyboardInterrupt

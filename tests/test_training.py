@@ -5,7 +5,7 @@ import keras, numpy as np, pytest
 from songsep.core import Config, SongsepError, read_json
 from songsep.dataset import Batches, py_dataset
 from songsep.prepare import prepare
-from songsep.spectrogram import SpectrogramStore, add_track
+from songsep.store import SpectrogramStore, add_track
 from songsep.stems import find_tracks, load_recipe
 from songsep.synth import toy_dataset
 from songsep.training import Checkpoint, OtherSettings, check_training, find_batch_size, make_optimizer, start_from, train
