@@ -9,10 +9,12 @@ import argparse, random, shutil, tempfile, time
 from collections import Counter
 from pathlib import Path
 import soundfile as sf, yaml
-from songsep import synth
-from songsep.synth import Variety, find_midi, find_soundfonts, synth_track
+from songsep.synth import corpus, slakh
+from songsep.synth.corpus import Variety, find_midi, synth_track
+from songsep.synth.samplers import find_soundfonts
 
-SHARES = {'parse': ['read_midi'], 'play': ['render_parts'], 'effects': ['add_effects'], 'loudness': ['level_stems'], 'encode': ['_write'], 'midi': ['write_midi']}
+SHARES = {'parse': (corpus, 'read_midi'), 'play': (corpus, 'render_parts'), 'effects': (corpus, 'add_effects'),
+          'loudness': (slakh, 'level_stems'), 'encode': (slakh, '_write'), 'midi': (corpus, 'write_midi')}
 spent = Counter()
 
 def timed(share, f):
@@ -34,8 +36,7 @@ def main():
     files = find_midi(a.midi)
     files = random.Random(0).sample(files, min(a.songs, len(files)))
     fonts = a.soundfont or [str(o) for o in find_soundfonts()]
-    for share,names in SHARES.items():
-        for o in names: setattr(synth, o, timed(share, getattr(synth, o)))
+    for share,(module,name) in SHARES.items(): setattr(module, name, timed(share, getattr(module, name)))
     work = Path(tempfile.mkdtemp())
     for again in (False, True):
         spent.clear()

@@ -304,12 +304,13 @@ def _numbers(text):
 def synth(
     midi:Annotated[list[Path], typer.Argument(help='General MIDI files, or folders of them', show_default=False)],
     out:Annotated[Path, typer.Option('-o', '--out', file_okay=False, help='Folder for the tracks')]=Path('data/training_data'),
-    soundfont:Annotated[Optional[list[Path]], typer.Option(help='An sf2 or sf3 file; may be repeated, a song gets one of them')]=None,
+    soundfont:Annotated[Optional[list[Path]], typer.Option(help='An sf2 or sf3 file; may be repeated. One has all instruments; others may hold a few, and play those')]=None,
     drum_soundfont:Annotated[Optional[list[Path]], typer.Option(help='The same for the drums alone')]=None,
+    plate:Annotated[Optional[list[Path]], typer.Option(help='A file with the impulse response of a room or plate, for --varied; may be repeated')]=None,
     max_seconds:Annotated[float, typer.Option(help='Render at most so many seconds of a song')]=600,
     sr:Annotated[int, typer.Option(help='Sample rate, Hz')]=44100,
     seed:Annotated[int, typer.Option(help='Decides everything that chance decides')]=0,
-    varied:Annotated[bool, typer.Option('--varied', help='Other tempos, keys, instruments of a kind, touches, levels, equalizers, rooms')]=False,
+    varied:Annotated[bool, typer.Option('--varied', help='Other tempos, keys, instruments of a kind, touches, levels, amplifiers, rooms')]=False,
     versions:Annotated[int, typer.Option(help='Renderings of each file')]=1,
     fmt:Annotated[str, typer.Option('--format', help='flac, or wav, which is quicker to write')]='flac',
     jobs:Jobs=None,
@@ -317,9 +318,9 @@ def synth(
     quiet:Quiet=False
 ):
     "Render MIDI files to stems in the layout of Slakh."
-    from songsep.synth import Variety, find_midi, synth_dataset
+    from songsep.synth.corpus import Variety, find_midi, synth_dataset
     synth_dataset(find_midi(midi), out, soundfont, sr, seed, drum_soundfont, max_seconds, jobs, progress=_bar(quiet),
-                  variety=Variety() if varied else None, versions=versions, fmt=fmt, dask=dask)
+                  variety=Variety() if varied else None, versions=versions, fmt=fmt, dask=dask, plates=plate or [])
     _say(quiet)(f"{out}: {sum(1 for _ in out.glob('Track*'))} tracks")
 
 @app.command(rich_help_panel=LEARNING, epilog=_examples('songsep evaluate test_songs --model my_drums', 'songsep evaluate musdb18/test -m spleeter-2stems --recipe vocals.yaml --report scores.html', 'songsep evaluate test_songs -m my_drums --json -q'))

@@ -61,7 +61,7 @@ def remix(
     rng:np.random.Generator # Where chance comes from
 ) -> np.ndarray: # The same shape
     "The same stem as another studio might have recorded it: level, equalizer, polarity, sometimes a room, sometimes silent."
-    if rng.random() < .05: return np.zeros_like(D)
+    if rng.random() < .1: return np.zeros_like(D)
     if rng.random() < .4: D = random_room(D, rng)
     gain = rng.choice([-1, 1])*10**(rng.uniform(-12, 6)/20)
     return D*(random_eq(len(D), rng)*np.float32(gain))[:, None]
@@ -88,6 +88,7 @@ class Batches:
             self.targets, c = s.targets, s.config
             has = lambda k: {t for t in tracks if s[t][k].ds.attrs['mean_norm'] > 0}
             self.heard = [[n for n,(t,_) in enumerate(self.index) if t in songs] for songs in map(has, s.targets)] if remixed else [[] for _ in s.targets] # for each target, the segments of songs that have it
+        self.having = [set(o) for o in self.heard]
         if not self.index: raise SongsepError(f"{path}: no segments in {len(tracks)} tracks.")
         self.shape = (c.n_bins, c.n_frames)
         _readers()
@@ -124,7 +125,12 @@ class Batches:
             rng = np.random.default_rng([self.seed, epoch, p])
             altered = rng.random() < self.remixed
             own = not altered or rng.random() < .3 # now and then the stems of one song, which play together
-            yield altered and rng, [int(order[p] if own or not heard else heard[rng.integers(len(heard))]) for heard in self.heard]
+            yield altered and rng, [self._pick(int(order[p]), own, k, rng) for k in range(len(self.targets))]
+    def _pick(self, segment, own, k, rng):
+        "Where target `k` comes from: this segment, or another song's if this one lacks it or none of its stems are to stay"
+        heard = self.heard[k]
+        if not heard or (own and segment in self.having[k]): return segment
+        return int(heard[rng.integers(len(heard))])
     def _read(self, store, epoch, i):
         rows, names = list(self._rows(epoch, i)), self.targets if self.remixed else [*self.targets, 'mix']
         fetch, dtype = (store.fetch_complex, 'complex64') if self.remixed else (store.fetch, 'float32')

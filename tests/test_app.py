@@ -5,7 +5,7 @@ import numpy as np, pytest, soundfile as sf
 from conftest import watched
 from songsep.models import SHIPPED
 from songsep.songs import DEMO
-from songsep.synth import toy_dataset
+from songsep.synth.toy import toy_dataset
 
 pytest.importorskip('voila', reason='needs voila: pip install "songsep[app]"')
 SECONDS, MB = 6, 2

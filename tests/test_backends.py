@@ -23,7 +23,7 @@ from songsep.prepare import prepare
 from songsep.songs import separate_song
 from songsep.store import SpectrogramStore
 from songsep.stems import find_tracks, load_recipe
-from songsep.synth import toy_dataset
+from songsep.synth.toy import toy_dataset
 from songsep.training import check_training, train
 
 root = toy_dataset(Path(tempfile.mkdtemp())/'toy', n_tracks=3, seconds=3, sr=8000, fmt='wav')

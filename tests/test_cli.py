@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np, pytest, soundfile as sf, typer
 from songsep.cli import ARCHITECTURES, RECIPES, app
 from songsep.evaluation import METHODS, write_report
-from songsep.synth import toy_dataset
+from songsep.synth.toy import toy_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 EXE = Path(sys.executable).with_name('songsep')

@@ -5,7 +5,7 @@ import numpy as np, pytest
 from songsep.audio import write_audio
 from songsep.console import console_page, framed
 from songsep.core import SongsepError
-from songsep.synth import toy_song
+from songsep.synth.toy import toy_song
 
 SR, SECONDS = 16000, 4
 TONES = {'drums': 500, 'bass': 1000, 'piano': 2000} # Hz

@@ -2,7 +2,7 @@
 import subprocess, sys
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf, yaml
-from songsep.synth import toy_dataset
+from songsep.synth.toy import toy_dataset
 
 def songsep(*args, cwd):
     "The command as a process of its own"

@@ -6,7 +6,7 @@ from conftest import PEAK
 from songsep.check import check_dataset
 from songsep.core import SongsepError
 from songsep.stems import MAX_STEMS, Stem, find_tracks, load_recipe, load_targets
-from songsep.synth import toy_dataset
+from songsep.synth.toy import toy_dataset
 
 pytestmark = pytest.mark.skipif(os.name != 'posix', reason='links, pipes and sparse files')
 

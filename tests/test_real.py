@@ -8,7 +8,7 @@ from songsep.core import Config
 from songsep.prepare import prepare
 from songsep.store import SpectrogramStore
 from songsep.stems import find_tracks, load_recipe, load_targets, slakh_track, submix
-from songsep.synth import toy_dataset
+from songsep.synth.toy import toy_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
 

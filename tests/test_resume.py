@@ -6,7 +6,7 @@ from songsep.core import Config
 from songsep.prepare import prepare
 from songsep.store import SpectrogramStore, verify
 from songsep.stems import find_tracks, load_recipe
-from songsep.synth import toy_dataset
+from songsep.synth.toy import toy_dataset
 
 SONGSEP = Path(sys.executable).with_name('songsep')
 SMALL = '--sr 8000 --segment 1 --n-fft 512 --hop-length 128'.split()

@@ -10,7 +10,7 @@ from songsep.check import (check_dataset, check_text, lint_recipe, original_spli
     song_list, splits_of, twins_between)
 from songsep.core import SongsepError
 from songsep.stems import Stem, Track, find_tracks, identity, load_recipe, load_targets, musdb_track, recipe_from, submix, target_of
-from songsep.synth import toy_dataset, toy_song
+from songsep.synth.toy import toy_dataset, toy_song
 
 ROOT = Path(__file__).resolve().parent.parent
 

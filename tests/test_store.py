@@ -8,7 +8,7 @@ from songsep.prepare import prepare, repair, stale_tracks
 from songsep.spectrogram import stft
 from songsep.store import SpectrogramStore, _journal, _replay, add_track, stage, verify
 from songsep.stems import find_tracks, load_recipe
-from songsep.synth import toy_dataset
+from songsep.synth.toy import toy_dataset
 
 CONFIG = Config(sr=8000, segment=1., n_fft=512, hop_length=128)
 

@@ -2,15 +2,19 @@
 import ctypes, os, random, shutil, subprocess, sys
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf, yaml
-from songsep import synth
 from songsep.core import SongsepError
-from songsep.synth import (DrumKit, Part, SoundFont, Variety, find_midi, find_soundfonts, loudness, read_midi, render_midi, render_parts,
-                           synth_dataset, synth_track, toy_midi, toy_song, tracks_made, write_midi)
+from songsep.synth.amps import EFFECTS, add_effects, bus_gain, draw_amp, draw_desk
+from songsep.synth.corpus import ALONE, Variety, draw_sounds, find_midi, synth_dataset, synth_track
+from songsep.synth.midi import Part, read_midi, toy_midi, write_midi
+from songsep.synth.render import render_midi, render_parts
+from songsep.synth.samplers import DrumKit, SoundFont, find_soundfonts, open_sampler
+from songsep.synth.slakh import loudness, tracks_made
+from songsep.synth.toy import toy_song
 
-SR = 16000
+SR, DRUMS = 16000, Part(128, ())
 FONT = next(o for o in find_soundfonts() if o.name=='TimGM6mb.sf2')
 
-def play(notes=((0., 1., 69, 100),), program=48, **kwargs): return render_parts([Part(program, notes, **kwargs)], [FONT], SR)[0]
+def play(notes=((0., 1., 69, 100),), program=48, **kwargs): return render_parts([Part(program, notes, **kwargs)], [[FONT]], SR)[0]
 def rms(y, a, b): return float(np.sqrt(np.mean(y[int(a*SR):int(b*SR)]**2)))
 def hz(y, a, b):
     y = y[int(a*SR):int(b*SR)]
@@ -71,11 +75,11 @@ def test_a_note_is_what_fluidsynth_plays(program):
 
 def test_what_was_played_before_changes_nothing():
     one, parts = [Part(0, ((0., .3, 60, 90), (.5, 3., 64, 70)))], [Part(48, ((0., 5., 60, 90),)), Part(0, ((0., 6., 60, 90), (0., 6., 64, 70)))]
-    synth._soundfont.cache_clear()
-    first = render_parts(one, [FONT], SR)[0]
-    synth._soundfont.cache_clear()
-    render_parts(parts, [FONT]*2, SR)
-    assert (render_parts(one, [FONT], SR)[0] == first).all()
+    open_sampler.cache_clear()
+    first = render_parts(one, [[FONT]], SR)[0]
+    open_sampler.cache_clear()
+    render_parts(parts, [[FONT]]*2, SR)
+    assert (render_parts(one, [[FONT]], SR)[0] == first).all()
 
 def test_loudness_is_that_of_pyloudnorm():
     import pyloudnorm
@@ -152,12 +156,12 @@ def test_no_font_no_preset(tmp_path, songs):
     with pytest.raises(SongsepError, match='bad.sf2'): synth_dataset(songs, tmp_path/'out', [tmp_path/'bad.sf2'], SR)
 
 def test_without_the_extra(tmp_path, songs):
-    code = f'''import sys, songsep.synth as s
-s.find_spec = s.find_library = lambda name: None
-try: s.SoundFont({str(FONT)!r})
-except s.SongsepError as e: print(e)
-try: s.read_midi({str(songs[0])!r})
-except s.SongsepError as e: print(e)'''
+    code = f'''from songsep.synth import midi, samplers
+midi.find_spec = samplers.find_spec = samplers.find_library = lambda name: None
+try: samplers.SoundFont({str(FONT)!r})
+except samplers.SongsepError as e: print(e)
+try: midi.read_midi({str(songs[0])!r})
+except midi.SongsepError as e: print(e)'''
     out = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout
     assert out.count('songsep[synth]')==2
 
@@ -165,7 +169,7 @@ def test_avl_kit_plays_what_it_has():
     kits = find_soundfonts(kits=True)
     if not kits: pytest.skip('needs the AVL drum kits')
     part = Part(128, ((0., .1, 38, 100), (.5, .6, 62, 100))) # a snare, and a conga that the kit lacks
-    kit, plain = (render_parts([part], [FONT], SR, o)[0] for o in (kits[0], None))
+    kit, plain = (render_parts([part], [o], SR)[0] for o in ([kits[0], FONT], [FONT]))
     assert np.abs(kit[:4000]-plain[:4000]).max() > .01 and rms(kit, .5, .6)==pytest.approx(rms(plain, .5, .6), rel=.2)
 
 KIT = """<drumkit_info xmlns="http://www.hydrogen-music.org/drumkit"><instrumentList>
@@ -186,11 +190,11 @@ def write_kit(folder, stranger='../../outside.wav'):
 
 def test_a_recorded_kit_has_a_sound_for_every_force(tmp_path):
     kit = DrumKit(write_kit(tmp_path/'kits'/'one'), SR)
-    assert sorted(kit.keys) == [35, 36, 38, 40, 42] # and no ride from outside its folder
-    level = lambda key, velocity: float(np.median(kit.tone(128, 0, key, velocity, 1)[0]))/velocity*127
+    assert sorted(kit.keys) == [22, 35, 36, 38, 40, 42] # and no ride from outside its folder
+    level = lambda key, velocity: float(np.median(kit.tone(DRUMS, key, velocity, 1)[0]))/velocity*127
     assert level(38, 120) == pytest.approx(.3, rel=.01) and level(38, 40) == pytest.approx(.2, rel=.01) and level(35, 90) == pytest.approx(.05, rel=.01)
-    assert len(kit.tone(128, 0, 36, 100, 9)[0]) == 1000 and kit.tone(128, 0, 42, 100, 1)[2] == 1
-    y = render_parts([Part(128, ((0., .1, 36, 127), (.5, .6, 60, 127)))], [FONT], SR, kit.path)[0] # the soundfont plays the bongo
+    assert len(kit.tone(DRUMS, 36, 100, 9)[0]) == 1000 and kit.tone(DRUMS, 42, 100, 1)[2] == 1
+    y = render_parts([Part(128, ((0., .1, 36, 127), (.5, .6, 60, 127)))], [[kit.path, FONT]], SR)[0] # the soundfont plays the bongo
     assert rms(y, 0, .03) == pytest.approx(.05, rel=.1) and rms(y, .5, .6) > 1e-4
 
 def test_what_is_no_kit(tmp_path):
@@ -198,3 +202,55 @@ def test_what_is_no_kit(tmp_path):
     write_kit(tmp_path/'a'/'b')
     (tmp_path/'a'/'b'/'kick.wav').unlink()
     with pytest.raises(SongsepError, match='no bass drum or no snare'): DrumKit(tmp_path/'a'/'b')
+
+# What a studio does
+
+def test_an_edge_of_an_electronic_hat_is_a_hat():
+    "Keys 22 and 26, which electronic kits send and General MIDI lacks, sound like 42 and 46"
+    for edge,key in ((22, 42), (26, 46)):
+        ours, hat = (play(((0., .2, k, 100),), program=128) for k in (edge, key))
+        assert np.abs(hat).max() > .01 and (ours == hat).all()
+
+def test_a_soundfont_of_few_instruments_stands_first_and_the_other_behind():
+    class Bass: # what `draw_sounds` asks a soundfont of basses
+        general = False
+        def plays(self, part, key): return part.program in range(32, 40)
+    parts, rng = [Part(33, ((0., 1., 40, 90),)), Part(0, ((0., 1., 60, 90),))], np.random.default_rng(0)
+    fonts = {'bass.sf2': Bass(), str(FONT): open_sampler(str(FONT), SR)}
+    with pytest.MonkeyPatch.context() as m:
+        m.setattr('songsep.synth.corpus.open_sampler', lambda path, sr: fonts[path])
+        drawn = [draw_sounds(parts, list(fonts), [], rng, sr=SR) for _ in range(200)]
+        with pytest.raises(SongsepError, match='General MIDI'): draw_sounds(parts, ['bass.sf2'], [], rng, sr=SR)
+    assert all(piano == [FONT] and bass[-1] == FONT for bass,piano in drawn)
+    assert np.mean([len(bass) == 2 for bass,_ in drawn]) == pytest.approx(ALONE, abs=.1)
+
+def test_a_key_that_nobody_has_is_said():
+    class Nothing(SoundFont):
+        def plays(self, part, key): return False
+    with pytest.MonkeyPatch.context() as m:
+        m.setattr('songsep.synth.render.open_sampler', lambda *args: Nothing(FONT, SR))
+        with pytest.raises(SongsepError, match=r"can't play program 48 \(String Ensemble 1\)"): play()
+
+def test_every_effect_keeps_length_and_time():
+    rng, y = np.random.default_rng(0), np.zeros(SR, 'float32')
+    y[4000] = 1 # a click stays where it was
+    numbers = draw_desk(128, rng) | dict(wah=[1., .5], chorus=[1., .3], drive=20., cabinet=[100, 4000, 2000, 3], double=.015,
+                                         delay=[.2, .2, .2], parallel=[-30., .4], compressor=[-20., 3.], reverb=[.3, .1])
+    for name,value in numbers.items():
+        z = add_effects(y, SR, {name: value})
+        assert len(z) == len(y) and z.dtype == 'float32' and np.isfinite(z).all(), name
+        assert abs(int(np.abs(z).argmax()) - 4000) < SR//100 and np.abs(z[:3900]).max() < 1e-3, name
+    assert set(numbers) >= set(EFFECTS) - {'plate'}
+
+def test_who_has_an_amplifier():
+    draw = lambda program: [bool(draw_amp(program, np.random.default_rng(i))) for i in range(300)]
+    assert all(draw(30)) and not any(draw(48)) and not any(draw(128))
+    assert np.mean(draw(27)) == pytest.approx(.75, abs=.08) and np.mean(draw(25)) == pytest.approx(.2, abs=.08)
+
+def test_a_bus_is_a_gain_below_one_and_a_limiter_holds_the_level():
+    rng = np.random.default_rng(0)
+    mix = (rng.normal(0, .1, 2*SR)*np.where(np.arange(2*SR) < SR, 1, 4)).astype('float32')
+    soft, limited = bus_gain(mix, SR, -12, 1), bus_gain(mix, SR, -12, 20)
+    assert (soft == 1).all() and 0 < limited.min() and limited.max() <= 1
+    level = lambda y, a: rms(y, a, a+.5)
+    assert level(mix, 1.4)/level(mix, .4) == pytest.approx(4, rel=.1) and level(mix*limited, 1.4)/level(mix*limited, .4) < 1.3

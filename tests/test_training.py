@@ -7,7 +7,7 @@ from songsep.dataset import Batches, py_dataset
 from songsep.prepare import prepare
 from songsep.store import SpectrogramStore, add_track
 from songsep.stems import find_tracks, load_recipe
-from songsep.synth import toy_dataset
+from songsep.synth.toy import toy_dataset
 from songsep.training import Checkpoint, OtherSettings, check_training, find_batch_size, make_optimizer, start_from, train
 from songsep.unet import build_model, load_model, make_spec, read_spec, save_model
 
