@@ -20,7 +20,8 @@ from songsep.losses import LOSSES, BalancedL1, balance_alphas, mean_norms
 from songsep.models import export_model
 from songsep.prepare import prepare
 from songsep.store import SpectrogramStore
-from songsep.stems import find_tracks, load_recipe
+from songsep.stems import find_tracks
+from songsep.recipes import load_recipe
 from songsep.training import make_optimizer
 from songsep.unet import build_model, make_spec, save_model
 

@@ -29,7 +29,8 @@ def run_songsep(root, out, n_jobs=None, keep_phase=False):
     from songsep.core import Config
     from songsep.prepare import prepare
     from songsep.store import SpectrogramStore
-    from songsep.stems import find_tracks, load_recipe
+    from songsep.stems import find_tracks
+    from songsep.recipes import load_recipe
     with SpectrogramStore.create(out/'store.h5', Config(**SETTINGS), load_recipe('drums'), keep_phase) as store:
         prepare(store, find_tracks(root), n_jobs=n_jobs)
 

@@ -13,7 +13,7 @@ from songsep.core import Config
 from songsep.dataset import Batches, make_dataset
 from songsep.losses import BalancedL1
 from songsep.store import SpectrogramStore, add_track
-from songsep.stems import load_recipe
+from songsep.recipes import load_recipe
 from songsep.training import make_optimizer
 from songsep.unet import strided_unet
 

@@ -18,7 +18,8 @@ import numpy as np, yaml
 from .core import Project, SongsepError, read_json, safe_name, write_aside
 from .audio import AUDIO_SUFFIXES, write_audio
 from .plots import best_epoch, show_history
-from .stems import RESIDUALS, Track, find_tracks, recipe_from
+from .stems import Track, find_tracks
+from .recipes import RESIDUALS, recipe_from
 from .check import leaks, lint_recipe, recipe_report
 from .models import SHIPPED, list_models, open_model
 from .songs import DEMO, Output, describe, separate_song

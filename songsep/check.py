@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from .core import SongsepError, read_json, run_jobs
 from .audio import AUDIO_SUFFIXES
-from .stems import MAX_DEPTH, RESIDUALS, SPLITS, Recipe, Track, _named, find_tracks, identity, target_of
+from .stems import MAX_DEPTH, SPLITS, Track, find_tracks, identity
+from .recipes import RESIDUALS, Recipe, target_of, targets_named
 
 # %% ../nbs/08_check.ipynb #0005
 SOUNDING = 10**(-60/20) # root mean square of a second that is not silence
@@ -242,7 +243,7 @@ def lint_recipe(
         if not any(repr(o) in have for o in vs): out.append(f"{t} gets nothing: {'none of its values is' if len(vs) > 1 else 'its value is not'} that of a stem here.")
         elif lost: out.append(f"{t}: {_list(map(repr, lost))} match{'es'*(len(lost)==1)} nothing here.")
     for name,s in names.items():
-        fits = _named(recipe, s.name)
+        fits = targets_named(recipe, s.name)
         if len(fits) > 1: out.append(f"{s.name!r} goes to no target: the name fits several.")
         elif not fits and (why := _meant(name, [o for vs in recipe.names.values() for o in vs])): out.append(f"{s.name!r} goes to no target: {why}{'.'*(why[-1] != '?')}")
     rest = Counter(str(s.meta.get(recipe.key, s.name)) for s in stems if target_of(recipe, s)==RESIDUALS)

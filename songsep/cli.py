@@ -201,12 +201,13 @@ def submix(
     recipe:RecipeName='drums'
 ):
     "Write each track's submixes, as a recipe names them, beside its stems."
-    from songsep import stems as st
-    r = st.load_recipe(recipe)
-    tracks = [t for d in datasets for t in st.find_tracks(d)]
-    st.check_recipe(r, tracks)
+    from songsep import recipes
+    from songsep.stems import find_tracks
+    r = recipes.load_recipe(recipe)
+    tracks = [t for d in datasets for t in find_tracks(d)]
+    recipes.check_recipe(r, tracks)
     for t in tracks:
-        found = st.submix(t, r)
+        found = recipes.submix(t, r)
         missing = f"; {', '.join(found['missing'])} listed without audio" if found['missing'] else ''
         print(f"{t.path/r.name}: {', '.join(r.targets)} and residuals sum to the mix within {found['sum_error_db']:.0f} dB{missing}")
 
@@ -230,7 +231,8 @@ def prepare(
     "Turn stems into a store of spectrograms. What is in the store already stays."
     from songsep.prepare import prepare as run, stale_tracks
     from songsep.store import SpectrogramStore
-    from songsep.stems import check_recipe, find_tracks, load_recipe
+    from songsep.stems import find_tracks
+    from songsep.recipes import check_recipe, load_recipe
     r, tracks = load_recipe(recipe), [t for d in datasets for t in find_tracks(d)]
     check_recipe(r, tracks)
     with SpectrogramStore.create(out, Config(sr, segment, n_fft, hop_length, max_hz), r, keep_phase) as store:
@@ -426,7 +428,7 @@ def data_check(
 ):
     "Say what a dataset holds, what is wrong with it, and what to do. Ends with 1 if there are errors."
     from songsep.check import check_dataset, check_text
-    from songsep.stems import load_recipe
+    from songsep.recipes import load_recipe
     report = check_dataset(dataset, load_recipe(recipe) if recipe else None, jobs, progress=_bar())
     if as_json: _print_json(report)
     else: print(check_text(report))
@@ -472,7 +474,8 @@ def recipe_show(
 ):
     "Say what a recipe makes of datasets: tracks, hours and energy of each target, and what is probably not meant."
     from songsep.check import lint_recipe, recipe_report, recipe_text
-    from songsep.stems import find_tracks, load_recipe
+    from songsep.stems import find_tracks
+    from songsep.recipes import load_recipe
     r, tracks = load_recipe(name), [t for d in datasets for t in find_tracks(d)]
     report = recipe_report(r, tracks, jobs, progress=_bar())
     remarks = lint_recipe(r, tracks, report)

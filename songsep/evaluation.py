@@ -21,7 +21,8 @@ from .models import Model, open_model
 from .separation import ratio_masks, separate_blocks
 from .spectrogram import istft, stft
 from .store import SpectrogramStore
-from .stems import Recipe, Track, check_recipe, find_tracks, load_recipe, load_targets, recipe_from, target_of
+from .stems import Track, find_tracks
+from .recipes import Recipe, check_recipe, load_recipe, load_targets, recipe_from, target_of
 
 # %% ../nbs/22_evaluation.ipynb #0005
 def si_sdr(

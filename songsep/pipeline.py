@@ -7,14 +7,15 @@ __all__ = ['PipelineHandler']
 
 # %% ../nbs/30_pipeline.ipynb #0002
 from pathlib import Path
-import numpy as np
 from fastcore.basics import patch
 from .core import Config, Project, SongsepError, check_config
 from .models import finish_model, open_model
 from .preprocessing import save_audio_dict
 from .songs import describe, separate_song
-from .store import SpectrogramStore, add_track
-from .stems import RESIDUALS, check_recipe, find_tracks, load_recipe, recipe_from, submix
+from .prepare import prepare
+from .store import SpectrogramStore
+from .stems import find_tracks
+from .recipes import check_recipe, load_recipe, recipe_from, submix
 from .training import OtherSettings, train
 
 # %% ../nbs/30_pipeline.ipynb #0005
@@ -55,12 +56,9 @@ def preprocess(self:PipelineHandler,
         submix(t, self.recipe)
     tracks = find_tracks(root, self.recipe.name)
     check_recipe(self.recipe, tracks)
-    audio = save_audio_dict(self.audio_path, tracks, self.recipe, self.config)
+    save_audio_dict(self.audio_path, tracks, self.recipe, self.config)
     with SpectrogramStore.create(self.store_path, self.config, self.recipe) as store:
-        for t in tracks:
-            rows = audio[audio['track'] == t.name]
-            residual = np.mean(rows[RESIDUALS]**2)/max(np.mean(rows['mix']**2), 1e-20)
-            add_track(store, t.name, {k: rows[k] for k in ('mix', *self.recipe.targets)}, {'residual_db': float(10*np.log10(max(residual, 1e-20)))})
+        prepare(store, tracks)
         print(store)
 
 # %% ../nbs/30_pipeline.ipynb #0009

@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import h5py, numpy as np
 from fastcore.basics import patch
 from .core import Config, SongsepError, check_config, config_from, versions, write_aside
-from .stems import Recipe, recipe_from
+from .recipes import Recipe, recipe_from
 from .spectrogram import stft
 
 # %% ../nbs/06a_store.ipynb #0005
@@ -318,12 +318,12 @@ AT_ONCE = 1<<17 # samples of each target that are transformed at once: few calls
 
 def pack_track(
     path:str|Path, # The file to write
-    segments:Iterable, # A dictionary of waveforms {`mix`, targets...}, each (segment_samples,), for each segment; with a length
+    segments:Iterable, # For each segment {`mix`, targets...}, waveforms (segment_samples,); it must have a length
     names:list[str], # `mix` and the targets
     config:Config, # Frame and step
     keep_phase:bool=False # Whether to store complex spectrograms
 ) -> dict: # What to note of each name: `crc32` of its segments, and their `mean_norm`
-    "Write a track as a store holds it, a few segments in memory at a time. Where `residuals` are among its parts, they sum to `mix`."
+    "Write a track as a store holds it, a few segments in memory at a time. With `residuals` the parts sum to `mix`."
     n, rows, i = len(segments), iter(segments), 0
     crcs, energies = ({k: [] for k in names} for _ in range(2))
     with open(path, 'wb') as f:
@@ -524,7 +524,7 @@ def _faults(store, name):
 
 def verify(
     path:str|Path # A store
-) -> list[tuple]: # Faults (track, target, segment); None for the segment, or for both, where the index of them all is damaged
+) -> list[tuple]: # Faults (track, target, segment); None for the segment, or for both, where their index is damaged
     "Find what is damaged in a store: any byte that changed since it was written."
     with SpectrogramStore(path) as store:
         try: names = list(store.h)

@@ -22,7 +22,8 @@ from songsep.models import export_model, finish_model, open_model
 from songsep.prepare import prepare
 from songsep.songs import separate_song
 from songsep.store import SpectrogramStore
-from songsep.stems import find_tracks, load_recipe
+from songsep.stems import find_tracks
+from songsep.recipes import load_recipe
 from songsep.synth.toy import toy_dataset
 from songsep.training import check_training, train
 

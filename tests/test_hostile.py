@@ -5,7 +5,8 @@ import numpy as np, pytest, soundfile as sf, yaml
 from conftest import PEAK
 from songsep.check import check_dataset
 from songsep.core import SongsepError
-from songsep.stems import MAX_STEMS, Stem, find_tracks, load_recipe, load_targets
+from songsep.stems import MAX_STEMS, Stem, find_tracks
+from songsep.recipes import load_recipe, load_targets
 from songsep.synth.toy import toy_dataset
 
 pytestmark = pytest.mark.skipif(os.name != 'posix', reason='links, pipes and sparse files')
@@ -160,7 +161,8 @@ MEMORY = PEAK + '''
 import sys
 from songsep.core import SongsepError
 from songsep.check import check_dataset
-from songsep.stems import find_tracks, load_recipe, load_targets
+from songsep.stems import find_tracks
+from songsep.recipes import load_recipe, load_targets
 import librosa, soxr
 before = peak()
 try: load_targets(find_tracks(sys.argv[1])[0], load_recipe('drums'), 16000)

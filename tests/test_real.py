@@ -7,7 +7,8 @@ from songsep.audio import probe, read_blocks
 from songsep.core import Config
 from songsep.prepare import prepare
 from songsep.store import SpectrogramStore
-from songsep.stems import find_tracks, load_recipe, load_targets, slakh_track, submix
+from songsep.stems import find_tracks, slakh_track
+from songsep.recipes import load_recipe, load_targets, submix
 from songsep.synth.toy import toy_dataset
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,7 +98,8 @@ def test_band_brings_drums_and_bass_of_a_real_song_nearer(shared):
     from songsep.evaluation import si_sdr
     from songsep.models import open_model
     from songsep.separation import separate_blocks
-    from songsep.stems import find_tracks, load_targets
+    from songsep.stems import find_tracks
+    from songsep.recipes import load_targets
     track = next(t for t in find_tracks(shared/'data'/'validation') if t.name=='trackswitch_demo')
     ys, sr, _ = load_targets(track, load_recipe('band'), mono=False)
     band = open_model('band')
@@ -126,7 +128,8 @@ from pathlib import Path
 from songsep.core import Config
 from songsep.prepare import prepare
 from songsep.store import SpectrogramStore
-from songsep.stems import find_tracks, load_recipe
+from songsep.stems import find_tracks
+from songsep.recipes import load_recipe
 root, n = Path(sys.argv[1]), int(sys.argv[2])
 with SpectrogramStore.create(root/f'{n}.h5', Config(sr=16000, segment=2., n_fft=2048, hop_length=512), load_recipe('drums')) as store:
     prepare(store, find_tracks(root/'songs')[:n])

@@ -5,7 +5,8 @@ import h5py, numpy as np, pytest
 from songsep.core import Config
 from songsep.prepare import prepare
 from songsep.store import SpectrogramStore, verify
-from songsep.stems import find_tracks, load_recipe
+from songsep.stems import find_tracks
+from songsep.recipes import load_recipe
 from songsep.synth.toy import toy_dataset
 
 SONGSEP = Path(sys.executable).with_name('songsep')
@@ -51,7 +52,8 @@ import sys
 from songsep.core import Config
 from songsep.prepare import prepare
 from songsep.store import SpectrogramStore
-from songsep.stems import find_tracks, load_recipe
+from songsep.stems import find_tracks
+from songsep.recipes import load_recipe
 root, out, n_jobs, dask = sys.argv[1:]
 with SpectrogramStore.create(out, Config(sr=8000, segment=1., n_fft=512, hop_length=128), load_recipe('drums')) as s:
     prepare(s, find_tracks(root), n_jobs=int(n_jobs), dask=dask or None)
@@ -113,7 +115,8 @@ from pathlib import Path
 import songsep.prepare as p
 from songsep.store import SpectrogramStore
 from songsep.core import Config
-from songsep.stems import find_tracks, load_recipe
+from songsep.stems import find_tracks
+from songsep.recipes import load_recipe
 root, out, note = map(Path, sys.argv[1:])
 part = p._part
 def dies_once(song, **kw):

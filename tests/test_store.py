@@ -7,7 +7,8 @@ from songsep.core import Config, SongsepError
 from songsep.prepare import prepare, repair, stale_tracks
 from songsep.spectrogram import stft
 from songsep.store import SpectrogramStore, _journal, _replay, add_track, stage, verify
-from songsep.stems import find_tracks, load_recipe
+from songsep.stems import find_tracks
+from songsep.recipes import load_recipe
 from songsep.synth.toy import toy_dataset
 
 CONFIG = Config(sr=8000, segment=1., n_fft=512, hop_length=128)
@@ -160,7 +161,8 @@ from pathlib import Path
 from songsep.core import Config, SongsepError
 from songsep.prepare import prepare
 from songsep.store import SpectrogramStore
-from songsep.stems import find_tracks, load_recipe
+from songsep.stems import find_tracks
+from songsep.recipes import load_recipe
 try:
     with SpectrogramStore.create(sys.argv[2], Config(sr=8000, segment=1., n_fft=512, hop_length=128), load_recipe('drums')) as s:
         prepare(s, find_tracks(sys.argv[1]), n_jobs=int(sys.argv[3]))

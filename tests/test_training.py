@@ -6,7 +6,8 @@ from songsep.core import Config, SongsepError, read_json
 from songsep.dataset import Batches, py_dataset
 from songsep.prepare import prepare
 from songsep.store import SpectrogramStore, add_track
-from songsep.stems import find_tracks, load_recipe
+from songsep.stems import find_tracks
+from songsep.recipes import load_recipe
 from songsep.synth.toy import toy_dataset
 from songsep.training import Checkpoint, OtherSettings, check_training, find_batch_size, make_optimizer, start_from, train
 from songsep.unet import build_model, load_model, make_spec, read_spec, save_model
