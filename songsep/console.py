@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['ASSETS', 'MP3_RATES', 'COLUMNS', 'ROWS', 'RANGE_DB', 'SIGNED', 'empty_console', 'console_page', 'framed',
-           'result_page', 'write_console']
+           'result_page', 'write_console', 'listen']
 
 # %% ../nbs/25_console.ipynb #0002
 import io
@@ -193,3 +193,13 @@ def write_console(
     if path.exists() and SIGNED not in path.read_text(encoding='utf-8', errors='replace'): raise SongsepError(f"{path} exists and is no console. Move it, or choose another output folder.")
     with write_aside(path) as part: part.write_text(page, encoding='utf-8')
     return path
+
+# %% ../nbs/25_console.ipynb #listen1
+def listen(
+    result:str|Path, # The folder of a song's stems, `results/<song>`, or the receipt in it
+    song:str|Path|None=None, # The song, to compare with the sum of its stems
+    megabytes:float=8 # Size of the console at most, about
+): # HTML that a notebook shows
+    "The mixing console for a result."
+    from IPython.display import HTML
+    return HTML(framed(result_page(result, song, megabytes)))

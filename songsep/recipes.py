@@ -35,7 +35,7 @@ def to_dict(self:Recipe) -> dict: # As in the YAML file, with the recipe's name
     "The recipe as plain values."
     return {'name':self.name, 'Mixing key':self.key, 'Recipes':self.values, 'Names':self.names}
 
-# %% ../nbs/04a_recipes.ipynb #0007
+# %% ../nbs/04a_recipes.ipynb #0008
 def _once(groups, where):
     "Refuse a value that stands in two targets, or twice"
     seen = {}
@@ -60,7 +60,7 @@ def _safe_targets(raw, where):
         raise SongsepError(f"{where}: {both} become one file name, {safe_name(twice[0])}. Rename one.")
     return safe
 
-# %% ../nbs/04a_recipes.ipynb #0008
+# %% ../nbs/04a_recipes.ipynb #0009
 def recipe_from(
     d:dict, # `Mixing key`, `Recipes` and perhaps `Names`
     name:str # The recipe's name
@@ -82,7 +82,7 @@ def recipe_from(
     _once(names, where)
     return Recipe(safe_name(name), str(d['Mixing key']), dict(zip(safe, raw.values())), names)
 
-# %% ../nbs/04a_recipes.ipynb #0011
+# %% ../nbs/04a_recipes.ipynb #0012
 def load_recipe(
     recipe:str|Path # A YAML file, or the name of one that ships with songsep
 ) -> Recipe: # Checked
@@ -94,7 +94,7 @@ def load_recipe(
         raise SongsepError(f"{recipe} is no recipe file. Shipped recipes: {shipped}.")
     return recipe_from(read_yaml(path), path.stem)
 
-# %% ../nbs/04a_recipes.ipynb #0014
+# %% ../nbs/04a_recipes.ipynb #0015
 _NOT = {'no', 'without', 'minus', 'less'} # `no drums` is a backing track
 
 def targets_named(
@@ -113,7 +113,7 @@ def targets_named(
     longest = max((n for n,_ in fits), default=0)
     return list({t for n,t in fits if n==longest})
 
-# %% ../nbs/04a_recipes.ipynb #0016
+# %% ../nbs/04a_recipes.ipynb #0017
 def target_of(
     recipe:Recipe, # The recipe
     stem:Stem # A stem with or without metadata
@@ -126,7 +126,7 @@ def target_of(
     fits = targets_named(recipe, stem.name)
     return fits[0] if len(fits)==1 and fits[0] else RESIDUALS
 
-# %% ../nbs/04a_recipes.ipynb #0021
+# %% ../nbs/04a_recipes.ipynb #0022
 def check_recipe(
     recipe:Recipe, # The recipe
     tracks:list[Track] # What it shall be used on
@@ -141,7 +141,7 @@ def check_recipe(
     have = sorted({str(s.meta.get(recipe.key, s.name)) for s in stems})
     raise SongsepError(f"recipe {recipe.name} matches no stem. Stems here are: {', '.join(have[:20])}.")
 
-# %% ../nbs/04a_recipes.ipynb #0024
+# %% ../nbs/04a_recipes.ipynb #0025
 def _db(power): return float(10*np.log10(max(power, 1e-20)))
 
 def _plus(a, b):
@@ -158,13 +158,13 @@ def _one_rate(track, sr):
     if len(rates) == 1: return rates.pop()
     raise SongsepError(f"{track.path} has stems at {', '.join(map(str, sorted(rates)))} Hz. Bring them to one rate.")
 
-# %% ../nbs/04a_recipes.ipynb #0025
+# %% ../nbs/04a_recipes.ipynb #0026
 def load_targets(
     track:Track, # The track
     recipe:Recipe, # Which stems make which target
     sr:int|None=None, # Sample rate, Hz; `None` keeps the stems' own
     mono:bool=True # Mix the channels down to their mean
-) -> tuple[dict, int, dict]: # {`mix`, targets..., `residuals`}, each ([channels,] samples) float32; the rate; what was found
+) -> tuple[dict, int, dict]: # {`mix`, targets..., `residuals`} ([channels,] samples), float32; rate; what was found
     "Sum a track's stems into targets."
     if not track.stems: raise SongsepError(f"{track.path} has no stem with audio.")
     rate = _one_rate(track, sr)
@@ -187,7 +187,7 @@ def _levels(ys, own):
     error = ys['mix'][..., :own.shape[-1]] - own
     return found | {'mix_error_db': _db(np.mean(error**2)/power)}
 
-# %% ../nbs/04a_recipes.ipynb #0028
+# %% ../nbs/04a_recipes.ipynb #0029
 def submix(
     track:Track, # The track
     recipe:Recipe, # Which stems make which target

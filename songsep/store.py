@@ -228,18 +228,7 @@ def _read_stamp(self:SpectrogramStore):
     self.config, recipe = config_from(self.stamp['config'], str(self.path)), self.stamp['recipe']
     self.recipe, self.keep_phase = recipe_from(recipe, recipe['name']), self.stamp['keep_phase']
 
-# %% ../nbs/06a_store.ipynb #0032
-@patch(as_prop=True)
-def targets(self:SpectrogramStore) -> list[str]: # In the order of the model's channels
-    "Names of the targets."
-    return self.recipe.targets
-
-@patch(as_prop=True)
-def dtype(self:SpectrogramStore) -> np.dtype: # 16-bit floats, or pairs of them
-    "What is stored of a bin."
-    return _stored(self.keep_phase)
-
-# %% ../nbs/06a_store.ipynb #0034
+# %% ../nbs/06a_store.ipynb #0033
 @patch
 def commit(self:SpectrogramStore):
     "Make what was added or changed count, on the disk, all of it at once."
@@ -259,7 +248,7 @@ def close(self:SpectrogramStore):
         if e is not known: raise
     finally: self._file.close()
 
-# %% ../nbs/06a_store.ipynb #0036
+# %% ../nbs/06a_store.ipynb #0035
 @patch(cls_method=True)
 def create(cls:SpectrogramStore,
     path:str|Path, # The HDF5 file; an existing one is continued
@@ -287,7 +276,18 @@ def _must_match(self:SpectrogramStore, config, recipe, keep_phase):
     if self.keep_phase != keep_phase:
         raise SongsepError(f"{self.path} has keep_phase={self.keep_phase}, not {keep_phase}. Use another file.")
 
-# %% ../nbs/06a_store.ipynb #0040
+# %% ../nbs/06a_store.ipynb #0037
+@patch(as_prop=True)
+def targets(self:SpectrogramStore) -> list[str]: # In the order of the model's channels
+    "Names of the targets."
+    return self.recipe.targets
+
+@patch(as_prop=True)
+def dtype(self:SpectrogramStore) -> np.dtype: # 16-bit floats, or pairs of them
+    "What is stored of a bin."
+    return _stored(self.keep_phase)
+
+# %% ../nbs/06a_store.ipynb #0041
 def _transform(ys, config):
     "Spectrograms of some segments' tracks: {name: complex (segments, bins, frames)}"
     whole = 'residuals' in ys
@@ -305,7 +305,7 @@ def _pack(D, keep_phase):
     bins = h.view('u4' if keep_phase else 'u2') # both parts of a complex number move together
     return np.ascontiguousarray(bins.swapaxes(-1, -2)), energy
 
-# %% ../nbs/06a_store.ipynb #0041
+# %% ../nbs/06a_store.ipynb #0042
 def _too_loud(name, ys, first, keep_phase, config):
     "An error that names the first segment of some that 16 bits can't hold"
     packed = (_pack(_transform({name: y[None]}, config)[name], keep_phase)[0] for y in ys)
@@ -313,7 +313,7 @@ def _too_loud(name, ys, first, keep_phase, config):
     return SongsepError(f"segment {first + loud} of {name} holds values above {LARGEST}, which a store can't. "
                         f"Bring its sound to between -1 and 1; its peak is {np.abs(ys[loud]).max():g}.")
 
-# %% ../nbs/06a_store.ipynb #0042
+# %% ../nbs/06a_store.ipynb #0043
 AT_ONCE = 1<<17 # samples of each target that are transformed at once: few calls, and little memory
 
 def pack_track(
@@ -341,7 +341,7 @@ def pack_track(
     norms = {k: float(np.sqrt(energies[k]).mean(dtype='f8')) for k in names}
     return {k: {'crc32': np.array(crcs[k], 'u4'), 'mean_norm': norms[k]} for k in names}
 
-# %% ../nbs/06a_store.ipynb #0046
+# %% ../nbs/06a_store.ipynb #0047
 @patch
 def drop(self:SpectrogramStore,
     names:list[str] # Tracks to take out
@@ -351,7 +351,7 @@ def drop(self:SpectrogramStore,
     for k in names: del self.h[k]
     self.commit()
 
-# %% ../nbs/06a_store.ipynb #0047
+# %% ../nbs/06a_store.ipynb #0048
 COPIED = 1<<21 # values at a time: a long track is not in memory
 
 @patch
@@ -375,7 +375,7 @@ def take(self:SpectrogramStore,
     _note(g, (attrs or {}) | {'committed': True})
     self.commit()
 
-# %% ../nbs/06a_store.ipynb #0050
+# %% ../nbs/06a_store.ipynb #0051
 def add_track(
     store:SpectrogramStore, # Open for adding
     name:str, # Name of the track
@@ -393,7 +393,7 @@ def add_track(
         store.take(name, part, notes, attrs)
     return True
 
-# %% ../nbs/06a_store.ipynb #0055
+# %% ../nbs/06a_store.ipynb #0056
 @patch
 def songs(self:SpectrogramStore,
     tracks:list[str]|None=None # Names of tracks; `None` takes all
@@ -401,7 +401,7 @@ def songs(self:SpectrogramStore,
     "Which songs there are, to be kept with a model."
     return [{'name': t, 'uuid': str(self.h[t].attrs.get('uuid', ''))} for t in (self if tracks is None else tracks)]
 
-# %% ../nbs/06a_store.ipynb #0058
+# %% ../nbs/06a_store.ipynb #0059
 class _Place:
     "Where the segments of one target of one track lie in the file"
     def __init__(self, ds):
@@ -422,7 +422,7 @@ def _place(self:SpectrogramStore, track, target):
         self._places[track, target] = _Place(self.h[track][target])
     return self._places[track, target]
 
-# %% ../nbs/06a_store.ipynb #0059
+# %% ../nbs/06a_store.ipynb #0060
 @patch
 def _intact(self:SpectrogramStore, place, track, target, i, bits):
     "Does a segment agree with its checksum?"
@@ -456,7 +456,7 @@ def _fetch(self:SpectrogramStore, track, target, indices, out, magnitude):
         else: _floats(bits, o[..., None].view('f4'))
     return out
 
-# %% ../nbs/06a_store.ipynb #0061
+# %% ../nbs/06a_store.ipynb #0062
 @patch
 def fetch(self:SpectrogramStore,
     track:str, # Name of the track
@@ -467,7 +467,7 @@ def fetch(self:SpectrogramStore,
     "Segments of one target, for batches in any order."
     return self._fetch(track, target, indices, out, True)
 
-# %% ../nbs/06a_store.ipynb #0063
+# %% ../nbs/06a_store.ipynb #0064
 @patch
 def fetch_complex(self:SpectrogramStore,
     track:str, # Name of the track
@@ -480,7 +480,7 @@ def fetch_complex(self:SpectrogramStore,
         raise SongsepError(f"{self.path} holds magnitudes only. Prepare it again with the phase kept.")
     return self._fetch(track, target, indices, out, False)
 
-# %% ../nbs/06a_store.ipynb #0067
+# %% ../nbs/06a_store.ipynb #0068
 class Spectrograms:
     "The segments of one target of one track: indexing reads from disk."
     def __init__(self,
@@ -499,7 +499,7 @@ class Spectrograms:
         return got if rows.ndim else got[0]
     def __getitem__(self, i): return self._read(self.store.fetch, i)
 
-# %% ../nbs/06a_store.ipynb #0068
+# %% ../nbs/06a_store.ipynb #0069
 @patch
 def complex(self:Spectrograms,
     i:int|slice # Which segments
@@ -507,7 +507,7 @@ def complex(self:Spectrograms,
     "The complex spectrogram, from a store that keeps the phase."
     return self._read(self.store.fetch_complex, i)
 
-# %% ../nbs/06a_store.ipynb #0071
+# %% ../nbs/06a_store.ipynb #0072
 def _faults(store, name):
     "The faults of one track (track, target, segment)"
     try:
@@ -532,7 +532,7 @@ def verify(
             raise SongsepError(f"the index of {path} is damaged ({e}). Delete it and prepare again.") from None
         return [fault for name in names for fault in _faults(store, name)]
 
-# %% ../nbs/06a_store.ipynb #0078
+# %% ../nbs/06a_store.ipynb #0079
 def _append(path, part, size, progress):
     "Copy what `part` lacks of the file `path`"
     from tqdm import tqdm
@@ -559,7 +559,7 @@ def _whole_copy(part, path):
     raise SongsepError(f"the copy of {path} is damaged in {len(faults)} places, first {faults[0]}. Copy it again; "
                        "if that is the same, make these segments again with `repair`.")
 
-# %% ../nbs/06a_store.ipynb #0079
+# %% ../nbs/06a_store.ipynb #0080
 def _same(a, b): return (a.st_size, a.st_mtime_ns//10**9) == (b.st_size, b.st_mtime_ns//10**9)
 
 def stage(

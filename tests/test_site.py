@@ -131,7 +131,7 @@ def test_menu_and_search_on_a_telephone(site, page, screenshots):
     page.locator('.quarto-btn-toggle:visible').first.click()
     page.wait_for_timeout(300)
     page.screenshot(path=screenshots/'docs-390-menu.png')
-    for o in ('widgets.html', 'guide/how_it_works.html'): page.locator(f'#quarto-sidebar a[href$="{o}"]').click(trial=True)
+    for o in ('cli.html', 'guide/how_it_works.html'): page.locator(f'#quarto-sidebar a[href$="{o}"]').click(trial=True)
     page.locator('#quarto-sidebar a[href$="guide/how_it_works.html"]').click()
     page.wait_for_url('**/guide/how_it_works.html')
     page.locator('.navbar-toggler').click()
