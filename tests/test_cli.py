@@ -217,7 +217,7 @@ def test_evaluate_reports(tmp_path, toy):
     assert set(found['scores']) == {*METHODS, 'drums'} and set(found['way_to_ideal']['sdr']) == {'drums', 'accompaniments'}
     page = Reader((tmp_path/'scores.html').read_text(encoding='utf-8'))
     assert '<i>loud & $x$' in page.texts and 'i' not in page.tags and 'script' not in page.tags
-    assert page.tags.count('tr') == 1 + 2 + 2 and len(page.pictures) == 2 # a head, a song, medians; a picture for each target
+    assert page.tags.count('tr') == 1 + 2 + 2 + 2 and len(page.pictures) == 2 # a head, a song, medians, means; a picture for each target
     for o in page.pictures: assert o['alt'] and b64decode(o['src'].removeprefix('data:image/png;base64,')).startswith(b'\x89PNG')
     cell = found['medians']['drums']['drums']
     assert f"{cell['sdr']:.1f} / {cell['si_sdr']:.1f}" in page.texts and any('of the way for drums' in o for o in page.texts)
@@ -239,7 +239,7 @@ def test_the_report_is_read_in_a_browser(report, page, screenshots, width, schem
     page.screenshot(path=screenshots/f'scores-{width}-{scheme}.png', full_page=True)
     assert page.evaluate('[...document.images].every(o => o.complete && o.naturalWidth > 500)')
     assert page.evaluate('document.documentElement.scrollWidth') <= width
-    assert page.locator('tbody tr').count() == 2*70 + 2 and page.locator('td', has_text='silent').count() == 3
+    assert page.locator('tbody tr').count() == 2*70 + 2*2 and page.locator('td', has_text='silent').count() == 3
     axe = pytest.importorskip('axe_playwright_python.sync_playwright', reason='needs axe-playwright-python').Axe()
     found = axe.run(page).response['violations']
     assert not [(o['id'], [n['target'] for n in o['nodes']]) for o in found if o['impact'] in ('serious', 'critical')]
