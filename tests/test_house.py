@@ -147,6 +147,50 @@ def test_every_parameter_is_explained(name):
     missing = {k: o for k,f in callables(importlib.import_module(f'songsep.{name}')) if (o := undocumented(f))}
     assert not missing
 
+# How the pages read
+
+DIVIDED = ['04_stems', '04a_recipes', '05_preprocessing', '06_spectrogram', '06a_store', '07_prepare']
+WIDE, LARGE, NEAR = 120, 50, 3 # characters of a line, lines of a cell, cells from a name to where it is shown
+WIDE_SHARE, LARGE_CELLS, SHOWN_SHARE = .08, 30, .60 # as measured; they may only get better
+
+def is_export(source): return re.search(r'^#\| *export', source, re.M)
+
+def public(source):
+    "Names of the functions and classes that a cell brings"
+    return [o.name for o in ast.parse(source).body if isinstance(o, (ast.FunctionDef, ast.ClassDef)) and o.name[0] != '_']
+
+def figures(cells):
+    "What a page counts: `lines` of its exported cells, `wide` ones, `large` cells, public `names` and those `shown` within three cells"
+    res = dict.fromkeys(('lines', 'wide', 'large', 'names', 'shown'), 0)
+    for i,(kind,source) in enumerate(cells):
+        if kind != 'code' or not is_export(source): continue
+        lines, names = source.splitlines()[1:], public(source)
+        near = ' '.join(s for k,s in cells[i+1:i+1+NEAR] if k == 'code' and not is_export(s))
+        shown = [o for o in names if re.search(rf'\b{o}\b', near)]
+        found = len(lines), sum(len(o) > WIDE for o in lines), len(lines) > LARGE, len(names), len(shown)
+        for k,n in zip(res, found): res[k] += n
+    return res
+
+def page_figures(path):
+    return figures([(c['cell_type'], ''.join(c['source'])) for c in json.loads(path.read_text(encoding='utf-8'))['cells']])
+
+def test_figures_of_a_page_are_counted():
+    f, g = '#| export\ndef f(): return 1', f'#| export\ndef g(): "{"x"*WIDE}"\ndef _h(): pass' + '\n'*LARGE
+    cells = [('code', f), ('markdown', 'f is'), ('code', 'f() == 1'), ('code', g), ('markdown', 'g'), ('code', 'f()')]
+    assert figures(cells) == dict(lines=2 + LARGE, wide=1, large=1, names=2, shown=1)
+
+@pytest.mark.parametrize('name', DIVIDED)
+def test_a_divided_page_stays_easy_to_read(name):
+    found = page_figures(ROOT/'nbs'/f'{name}.ipynb')
+    assert found['wide'] == found['large'] == 0 and found['shown'] >= .8*found['names'], found
+
+def test_pages_grow_no_harder_to_read():
+    found = [page_figures(p) for p in sorted((ROOT/'nbs').glob('[0-9]*_*.ipynb'))]
+    total = {k: sum(o[k] for o in found) for k in found[0]}
+    assert total['wide'] <= WIDE_SHARE*total['lines'], total
+    assert total['large'] <= LARGE_CELLS, total
+    assert total['shown'] >= SHOWN_SHARE*total['names'], total
+
 # Nothing of one machine
 
 MACHINE = re.compile(rb'(?<![\w.+/=-])/(?:home|root|Users|work|tmp|opt(?!/homebrew))/\w')
