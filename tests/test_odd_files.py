@@ -1,0 +1,204 @@
+"Sound files as they are: cut, joined, piped, tagged, in films. Each is read as it sounds, or refused with the place where it is damaged."
+import warnings, zlib
+import numpy as np, pytest, soundfile as sf
+from songsep.audio import SoundError, probe, read_blocks
+from songsep.core import SongsepError
+from test_formats import encode, sound
+
+def read(path):
+    "The sound of a file, and what was said about it"
+    said = []
+    return np.concatenate(list(read_blocks(path, remark=said.append)), 1), said
+
+def refused(path, *words):
+    with pytest.raises(SoundError) as e: read(path)
+    text = str(e.value)
+    assert '\n' not in text and path.name in text and all(o in text for o in words), text
+
+# Files that people have, with the number of samples that ffmpeg decodes; a decoder that knows of the encoder's delay gives up to a frame less
+
+CASES = {'cut_by_copy.flac': (209952, 0), 'rate_changes.mp3': (355360, 1152), 'stereo_then_mono.mp3': (356015, 1152), 'chained_stereo_mono.ogg': (352928, 960),
+    'sound_shorter_than_picture.mkv': (354304, 1024), 'sound_begins_late.mkv': (354304, 1024), 'vbr_no_xing_quiet_start.mp3': (618624, 1152), 'big_ape_tag.mp3': (353711, 1152),
+    'zeros_between_frames.mp3': (351648, 1152), 'piped_unknown_length.flac': (352800, 0), 'mp3_inside.wav': (354816, 1152), 'layer2.mp2': (353664, 1152),
+    'both_sizes_zero.wav': (176400, 0), 'empty_title.m4a': (133120, 1024)}
+WORDS = {'rate_changes.mp3': '48000 Hz', 'stereo_then_mono.mp3': '1 channel', 'chained_stereo_mono.ogg': '1 channel', 'zeros_between_frames.mp3': 'was skipped'}
+
+@pytest.mark.parametrize('name', CASES)
+def test_cases(shared, name):
+    path, (samples, frame) = shared/'data'/'cases'/name, CASES[name]
+    if not path.exists(): pytest.skip('needs the cases')
+    y, said = read(path)
+    assert len(y) == 2 and samples - frame <= y.shape[1] <= samples and np.abs(y).max() > .05
+    if name in WORDS: assert any(WORDS[name] in o for o in said), said
+    else: assert not said
+
+# Cut and joined
+
+SR = 44100
+
+def noise(seconds=2, channels=2, sr=SR, seed=0): return (np.random.default_rng(seed).normal(size=(channels, int(sr*seconds)))*.1).astype('float32')
+
+def crc16(b):
+    crc = 0
+    for o in b:
+        crc ^= o << 8
+        for _ in range(8): crc = (crc << 1 ^ 0x8005 if crc & 0x8000 else crc << 1) & 0xffff
+    return crc
+
+def test_flac_without_its_beginning_has_no_sample_twice(tmp_path):
+    import av
+    y = noise(4)
+    sf.write(tmp_path/'whole.flac', y.T, SR)
+    with av.open(str(tmp_path/'whole.flac')) as f: starts = [p.pos for p in f.demux(f.streams.audio[0]) if p.size]
+    b = (tmp_path/'whole.flac').read_bytes()
+    (tmp_path/'cut.flac').write_bytes(b[:starts[0]] + b[starts[10]:])
+    got, said = read(tmp_path/'cut.flac')
+    whole, _ = read(tmp_path/'whole.flac')
+    assert got.shape[1] % 4096 == y.shape[1] % 4096 and np.array_equal(got, whole[:, -got.shape[1]:]) and not said
+
+@pytest.mark.parametrize('a,b', [((44100, 2), (48000, 2)), ((44100, 2), (44100, 1)), ((44100, 1), (44100, 2)), ((22050, 1), (44100, 2)), ((44100, 2), (32000, 1))])
+@pytest.mark.parametrize('suffix', ['mp3', 'ogg', 'opus'])
+def test_what_changes_in_a_file_is_followed(tmp_path, suffix, a, b):
+    if suffix == 'opus': a, b = ((48000, o[1]) for o in (a, b))
+    tones = [np.tile(.3*np.sin(2*np.pi*hz*np.arange(2*sr)/sr), (n, 1)).astype('float32') for hz,(sr,n) in ((440, a), (1000, b))]
+    for i,(y,(sr,_)) in enumerate(zip(tones, (a, b))):
+        with sf.SoundFile(tmp_path/f'{i}.{suffix}', 'w', sr, len(y), format='OGG' if suffix == 'opus' else None, subtype='OPUS' if suffix == 'opus' else None) as f: f.write(y.T)
+    (tmp_path/f'both.{suffix}').write_bytes(b''.join((tmp_path/f'{i}.{suffix}').read_bytes() for i in (0, 1)))
+    info = probe(tmp_path/f'both.{suffix}')
+    got, said = read(tmp_path/f'both.{suffix}')
+    assert (info.sr, info.channels) == a and len(got) == a[1] and abs(got.shape[1] - 4*a[0]) < 4000
+    for hz,at in ((440, 1), (1000, 3)): # the pitch of each half, and its level in each channel
+        part = got[:, int((at-.2)*a[0]):int((at+.2)*a[0])]
+        spectrum = np.abs(np.fft.rfft(part*np.hanning(part.shape[1])))
+        assert (abs(spectrum.argmax(1)*a[0]/part.shape[1] - hz) < 5).all() and (abs(part.std(1) - .3/2**.5) < .02).all()
+    assert bool(said) == (a != b) and all('2.0' in o for o in said if 'Hz' in o)
+
+@pytest.mark.parametrize('suffix', ['wav', 'aiff', 'w64', 'rf64', 'caf', 'au', 'flac', 'ogg', 'opus', 'mp3', 'm4a', 'mka', 'avi', 'wv', 'tta', 'flv'])
+def test_files_that_end_too_early_are_refused(tmp_path, suffix):
+    whole, cut, y = tmp_path/f'whole.{suffix}', tmp_path/f'cut.{suffix}', noise()
+    codec = {'m4a': 'aac', 'mka': 'aac', 'avi': 'mp3', 'wv': 'wavpack', 'tta': 'tta', 'flv': 'aac', 'opus': 'libopus'}.get(suffix)
+    if codec: encode(whole, y if suffix != 'opus' else noise(sr=48000), 48000 if suffix == 'opus' else SR, codec)
+    else: sf.write(whole, y.T, SR)
+    assert abs(read(whole)[0].shape[1] - y.shape[1]) < 20_000
+    cut.write_bytes(whole.read_bytes()[:int(whole.stat().st_size*.6)])
+    refused(cut, 'damaged')
+
+@pytest.mark.parametrize('suffix,codec', [('flac', 'flac'), ('ogg', 'libvorbis'), ('opus', 'libopus'), ('m4a', 'alac'), ('wv', 'wavpack')])
+def test_bits_that_flipped_are_found(tmp_path, suffix, codec):
+    path = tmp_path/f'song.{suffix}'
+    if suffix in ('ogg', 'flac'): sf.write(path, noise().T, SR)
+    else: encode(path, noise(sr=48000), 48000, codec)
+    b = bytearray(path.read_bytes())
+    for at in np.random.default_rng(0).integers(len(b)//3, len(b)//2, 30): b[at] ^= 255
+    path.write_bytes(b)
+    refused(path, 'damaged')
+
+# Lengths that are unknown, or estimates
+
+def patched(path, *changes, tail=b''):
+    b = bytearray(path.read_bytes())
+    for at,new in changes: b[at:at+len(new)] = new
+    path.write_bytes(b + tail)
+
+UNKNOWN = [(0, 0), (0xffffffff, 0xffffffff), (0xffffffff, 0xffffffff-36), (0x7fffffff, 0x7fffffff-36), (0x7ffff024, 0x7ffff000), (0, 352800), (352836, 0)]
+
+@pytest.mark.parametrize('riff,data', UNKNOWN)
+def test_wav_whose_length_is_unknown(tmp_path, riff, data):
+    path = tmp_path/'a.wav'
+    sf.write(path, noise().T, SR)
+    want = read(path)[0]
+    patched(path, (4, riff.to_bytes(4, 'little')), (40, data.to_bytes(4, 'little')))
+    assert np.array_equal(read(path)[0], want)
+
+@pytest.mark.parametrize('fill', [b'\0'*24, b'\xff'*24])
+def test_rf64_whose_length_is_unknown(tmp_path, fill):
+    path = tmp_path/'a.wav'
+    sf.write(path, noise().T, SR, format='RF64')
+    want = read(path)[0]
+    patched(path, (20, fill))
+    assert np.array_equal(read(path)[0], want)
+
+@pytest.mark.parametrize('suffix,at,n', [('aiff', b'SSND', 4), ('caf', b'data', 4), ('w64', b'data', 16)])
+@pytest.mark.parametrize('byte', [b'\0', b'\xff'])
+def test_others_whose_length_is_unknown(tmp_path, suffix, at, n, byte):
+    path = tmp_path/f'a.{suffix}'
+    sf.write(path, noise().T, SR)
+    want = read(path)[0]
+    patched(path, (path.read_bytes().index(at) + n, byte*(8 if suffix != 'aiff' else 4)))
+    assert np.array_equal(read(path)[0], want)
+
+def test_flac_whose_length_is_unknown(tmp_path):
+    path = tmp_path/'a.flac'
+    sf.write(path, noise().T, SR)
+    want, b = read(path)[0], path.read_bytes()
+    patched(path, (21, bytes([b[21] & 0xf0])), (22, b'\0'*4))
+    assert np.array_equal(read(path)[0], want)
+
+APE = b'APETAGEX\xd0\x07\0\0\x40\x1f\0\0\1\0\0\0\0\0\0\xa0' + b'\0'*8
+TAILS = {'ID3v1': b'TAG' + b'\0'*125, 'APE': APE + b'\x41'*8000, 'Lyrics3': b'LYRICSBEGIN' + b'la '*3000 + b'009011LYRICS200'}
+
+@pytest.mark.parametrize('tail', TAILS)
+@pytest.mark.parametrize('suffix', ['mp3', 'flac', 'ogg', 'wav', 'm4a', 'aac', 'wv'])
+def test_tags_at_the_end_change_nothing(tmp_path, suffix, tail):
+    path = tmp_path/f'a.{suffix}'
+    codec = {'m4a': 'aac', 'aac': 'aac', 'wv': 'wavpack'}.get(suffix)
+    if codec: encode(path, noise(), SR, codec)
+    else: sf.write(path, noise().T, SR)
+    want = read(path)[0]
+    patched(path, tail=TAILS[tail])
+    got, said = read(path)
+    n = want.shape[1] - 1000*(suffix == 'mp3') # after a long tag ffmpeg keeps what the encoder added at the end
+    assert np.array_equal(got[:, :n], want[:, :n]) and 0 <= got.shape[1] - want.shape[1] <= 1152*(suffix == 'mp3') and not said
+
+@pytest.mark.parametrize('suffix,codec', [('mp3', 'mp3'), ('mp2', 'mp2'), ('aac', 'aac'), ('ac3', 'ac3')])
+def test_what_stands_between_frames_is_skipped_with_a_word(tmp_path, suffix, codec):
+    path = tmp_path/f'a.{suffix}'
+    encode(path, noise(4), SR, codec)
+    want, b = read(path)[0], path.read_bytes()
+    path.write_bytes(b[:len(b)//2] + bytes(4000) + b[len(b)//2:])
+    got, said = read(path)
+    assert abs(got.shape[1] - want.shape[1]) < 10_000
+    assert len(said) == 1 and 'was skipped' in said[0] or got.shape == want.shape
+
+@pytest.mark.parametrize('suffix', ['mkv', 'mp4', 'mov', 'avi', 'ts'])
+@pytest.mark.parametrize('sound_seconds,picture_seconds,begins', [(2, 6, 0), (2, 3, 2)])
+def test_films_whose_sound_is_shorter_than_the_picture(tmp_path, suffix, sound_seconds, picture_seconds, begins):
+    import av
+    path, y = tmp_path/f'film.{suffix}', noise(sound_seconds)
+    with av.open(str(path), 'w') as out:
+        picture, stream = out.add_stream('mpeg4', rate=5, width=32, height=32, pix_fmt='yuv420p'), out.add_stream('aac', rate=SR, layout='stereo')
+        for _ in range(5*picture_seconds): out.mux(picture.encode(av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), 'uint8'), format='rgb24')))
+        frame = av.AudioFrame.from_ndarray(y, format='fltp', layout='stereo')
+        frame.rate, frame.pts = SR, begins*SR
+        for o in (*stream.encode(frame), *stream.encode(None)): out.mux(o)
+        out.mux(picture.encode(None))
+    assert 0 <= read(path)[0].shape[1] - y.shape[1] < 2100
+
+def test_of_several_streams_one_is_taken(tmp_path):
+    import av
+    with av.open(str(tmp_path/'two.mka'), 'w') as out:
+        streams = [out.add_stream('flac', rate=SR, layout='mono') for _ in range(2)]
+        for i,s in enumerate(streams):
+            frame = av.AudioFrame.from_ndarray(np.full((1, SR), 8000*(i+1), 'int16'), format='s16', layout='mono')
+            frame.rate, frame.pts = SR, 0
+            to = av.AudioResampler(format=s.codec_context.format, layout='mono', rate=SR, frame_size=4096)
+            for f in [*to.resample(frame), *to.resample(None)]: out.mux(s.encode(f))
+            out.mux(s.encode(None))
+    assert [round(float(next(read_blocks(tmp_path/'two.mka', stream=i)).mean())*2**15) for i in (0, 1)] == [8000, 16000]
+    assert probe(tmp_path/'two.mka').streams == 2
+    with pytest.raises(SoundError, match='2 audio streams'): probe(tmp_path/'two.mka', 2)
+
+def test_what_is_odd_is_a_warning_where_no_one_asks(tmp_path):
+    encode(tmp_path/'a.mp3', noise(4), SR, 'mp3')
+    b = (tmp_path/'a.mp3').read_bytes()
+    (tmp_path/'a.mp3').write_bytes(b[:len(b)//2] + bytes(4000) + b[len(b)//2:])
+    with pytest.warns(UserWarning, match='was skipped'): list(read_blocks(tmp_path/'a.mp3'))
+
+def test_a_bad_name_is_a_name(tmp_path):
+    "Names on a disk are bytes; these are no UTF-8"
+    import os
+    for suffix in ('wav', 'flac', 'mp3', 'ogg'):
+        path = tmp_path/os.fsdecode(b'caf\xe9.' + suffix.encode())
+        sf.write(tmp_path/f'a.{suffix}', noise(.5).T, SR)
+        (tmp_path/f'a.{suffix}').rename(path)
+        assert read(path)[0].shape == (2, SR//2)
