@@ -10,6 +10,7 @@ __all__ = ['AUDIO_SUFFIXES', 'MAX_SAMPLES_PER_BYTE', 'SUBTYPES', 'MP3_RATES', 'S
 # %% ../nbs/01_audio.ipynb #0002
 import io, os, re, warnings, zlib
 from base64 import b64decode, b64encode
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,7 +44,7 @@ class AudioInfo:
     stream:int|None=None # Which audio stream of the file, from 0, where ffmpeg decodes it
     streams:int=1 # How many it has
     slack:int=0 # By how many samples a stated length may be missed, because a codec works in frames
-    parts:tuple=() # Of an Ogg file, which may hold several songs in a row: first and last byte of each, and its samples, 0 if unknown
+    parts:tuple=() # Of an Ogg file, which may hold several songs in a row: first and last byte, samples (0 if unknown), is it Vorbis
     @property
     def seconds(self) -> float: # Length, seconds
         "Length in seconds."
@@ -99,6 +100,10 @@ class _Slice(io.RawIOBase):
         at = self.tell()
         b = self.file.read(max(0, min(n if n >= 0 else self.end, self.end - self.file.tell())))
         return self.head[at:at+len(b)] + b[max(0, len(self.head) - at):]
+    def readinto(self, b):
+        got = self.read(len(b))
+        b[:len(got)] = got
+        return len(got)
 
 # %% ../nbs/01_audio.ipynb #a0071
 def _opened(path, part):
@@ -178,14 +183,14 @@ def _xing_frames(path):
         found = _XING.search(f.read(1<<13))
     return int.from_bytes(found[2], 'big') if found and found[1][3] & 1 else None
 
+# %% ../nbs/01_audio.ipynb #a0112
 def _stated_samples(path, container, stream, first):
     "Samples that the file says a stream has; `None` where it says nothing"
-    if container.format.name == 'mp3': n = _xing_frames(path)
-    elif container.format.name == 'flac' and stream.start_time: n = None # cut out of a longer file, whose length its header has
-    elif container.format.name in _STATE_LENGTH and stream.duration:
-        n, first = round(stream.duration*stream.time_base*first.sample_rate), None
-    else: n = None
-    return n*_frame_size(stream, first) if n and first else n
+    about, name = round((stream.duration or 0)*stream.time_base*first.sample_rate), container.format.name
+    if name == 'mp3' and (n := (_xing_frames(path) or 0)*_frame_size(stream, first)):
+        return about if n - 4*_frame_size(stream, first) <= about <= n else n # ffmpeg subtracts what the encoder added, unless tags follow
+    if name == 'flac' and stream.start_time: return None # cut out of a longer file, whose length its header has
+    return about or None if name in _STATE_LENGTH else None
 
 def _frame_size(stream, first): return max(stream.codec_context.frame_size or 0, first.samples)
 
@@ -267,6 +272,7 @@ class _Part:
     samples:int=0 # How many it says it has; 0 where it does not begin at the beginning
     serial:bytes=b'' # Which of its streams is the sound
     skip:int=0 # Samples before the first that is to be heard
+    vorbis:bool=False # Whether it is Vorbis
     numbers:dict=field(default_factory=dict) # The last page of each stream
 
     def see(self, flags, page):
@@ -274,7 +280,8 @@ class _Part:
         serial, number, granule = page[14:18], *(int.from_bytes(page[i:j], 'little') for i,j in ((18, 22), (6, 14)))
         packet = page[27 + page[26]:]
         if flags & 2 and not self.serial and packet[:7] in (b'\x01vorbis', b'OpusHea', b'\x7fFLAC\x01\0', b'Speex  '):
-            self.serial, self.skip = serial, int.from_bytes(packet[10:12], 'little') if packet[:4] == b'Opus' else 0
+            self.serial, self.vorbis = serial, packet[1:7] == b'vorbis'
+            self.skip = int.from_bytes(packet[10:12], 'little') if packet[:4] == b'Opus' else 0
         if serial == self.serial and granule < 2**62:
             cut = not self.samples and granule > 5_000_000 # the first page would hold minutes
             self.samples = 0 if cut else granule
@@ -293,7 +300,7 @@ def _ogg_parts(path):
         if not whole or parts and not parts[-1].see(flags, page):
             raise SoundError(f"{path} is damaged {100*at/path.stat().st_size:.0f} % of the way through: a piece is missing or spoilt. {_AGAIN}")
     for o,end in zip(parts, [*(o.start for o in parts[1:]), path.stat().st_size]): o.end = end
-    return tuple((o.start, o.end, max(0, o.samples - o.skip)) for o in parts)
+    return tuple((o.start, o.end, max(0, o.samples - o.skip), o.vorbis) for o in parts)
 
 # %% ../nbs/01_audio.ipynb #a017
 def probe(
@@ -372,7 +379,7 @@ def read_blocks(
     pieces = _read_sndfile(info, block_samples) if info.stream is None else rechunk(_read_ffmpeg(info, remark), block_samples)
     for y in pieces:
         if not np.isfinite(y).all():
-            raise SoundError(f"{path} holds a value that is not a number, or far too large, near {n/info.sr:.2f} s. Export it again.")
+            raise SoundError(f"{path} holds a value that is not a number near {n/info.sr:.2f} s, or one far too large. Export it again.")
         n += y.shape[1]
         yield y
     if info.exact and n < info.samples - info.slack:
@@ -385,13 +392,16 @@ class _Straight(sf.SoundFile):
     "A sound file that is read from its beginning to its end: `SoundFile` seeks after every read"
     def seekable(self): return False
 
+def _straight_blocks(f, n):
+    while len(y := f.read(n, dtype='float32', always_2d=True)): yield y.T # `sf.blocks` would fill a short end with anything
+
 def _read_sndfile(info, n):
     done = 0
     try:
         with _Straight(_file_name(info.path)) as f, np.errstate(over='ignore'): # a double that float32 can't hold is refused above
-            while len(y := f.read(n, dtype='float32', always_2d=True)): # `sf.blocks` would fill a short end with anything
-                done += len(y)
-                yield y.T
+            for y in _straight_blocks(f, n):
+                done += y.shape[1]
+                yield y
     except sf.LibsndfileError as e:
         raise SoundError(f"{info.path} is damaged after {done/info.sr:.2f} s ({e.error_string.strip()}). Convert it again.") from None
 
@@ -400,45 +410,66 @@ def _read_ffmpeg(info, remark):
     "The songs in a file, one after the other, in the form of the first"
     at = 0
     for i,part in enumerate(info.parts or (None,)):
-        with _ffmpeg(info.path, info.stream if i == 0 else 0, part) as (container, stream):
-            frames = _frames(info.path, container, stream, remark, info.exact and info.seconds)
-            stated = part[2]*info.sr/stream.codec_context.sample_rate if part else info.samples if info.exact else 0
-            for y in _trimmed(_in_one_form(frames, info, remark, at), round(stated)):
-                at += y.shape[1]
-                yield y
-
-def _trimmed(ys, n):
-    "Waveforms, the last of which ends where a file says that its last packet does"
-    held, came = None, 0
-    for y in ys:
-        if held is not None: yield held
-        held, came = y, came + y.shape[1]
-    if held is None: return
-    over = came - n if n else 0
-    yield held[:, :-over] if 0 < over < held.shape[1] else held
-
-# %% ../nbs/01_audio.ipynb #a021
-def _in_one_form(frames, info, remark, at):
-    "Waveforms (channels, samples) of frames, all at the rate and with the channels of the first"
-    now = info.sr, info.channels
-    for form,run in groupby(frames, lambda o: (o.sample_rate, len(o.layout.channels), o.layout.name, o.format.name)):
-        sr, channels = form[:2]
-        if (sr, channels) != now:
-            remark(f"{info.path}: from {at/info.sr:.2f} s on the file has {sr} Hz and {channels} channel(s); "
-                   f"that part was brought to {info.sr} Hz and {info.channels} channel(s).")
-            now = sr, channels
-        for y in resample_blocks(_floats(run, info.channels), sr, info.sr):
+        vorbis = part and part[3] and not info.stream # libvorbis knows the ends to the sample, ffmpeg not always
+        for y in _read_vorbis(info, part, remark, at) if vorbis else _read_part(info, info.stream if i == 0 else 0, part, remark, at):
             at += y.shape[1]
             yield y
 
-def _floats(frames, channels):
+def _read_part(info, k, part, remark, at):
+    "By ffmpeg"
+    with _ffmpeg(info.path, k, part) as (container, stream):
+        frames = _frames(info.path, container, stream, remark, info.exact and info.seconds)
+        stated = part[2]*info.sr/stream.codec_context.sample_rate if part else info.samples if info.exact else 0
+        yield from _trimmed(_in_one_form(frames, info, remark, at), round(stated))
+
+def _read_vorbis(info, part, remark, at):
+    "By libsndfile"
+    try: f = _Straight(_Slice(info.path, *part[:2]))
+    except sf.LibsndfileError: # there is more in the file, such as a film
+        yield from _read_part(info, 0, part, remark, at)
+        return
+    with f:
+        yield from _in_form(_straight_blocks(f, 1<<16), f.samplerate, f.channels, info, remark, at)
+
+# %% ../nbs/01_audio.ipynb #a0201
+_LAST = 8192 # samples that a decoder may give after the end, at most: the longest packet of Vorbis
+
+def _trimmed(ys, n):
+    "Waveforms that end where a file says that its last packet does"
+    held, have, came = deque(), 0, 0
+    for y in ys:
+        held.append(y)
+        have, came = have + y.shape[1], came + y.shape[1]
+        while have - held[0].shape[1] > _LAST:
+            have -= held[0].shape[1]
+            yield held.popleft()
+    if not held: return
+    y, over = np.concatenate(held, 1), came - n if n else 0
+    yield y[:, :-over] if 0 < over < min(_LAST + 1, y.shape[1]) else y
+
+# %% ../nbs/01_audio.ipynb #a021
+def _in_form(ys, sr, channels, info, remark, at):
+    "Waveforms (channels, samples) at the rate and with the channels that the file began with"
+    if (sr, channels) != (info.sr, info.channels):
+        remark(f"{info.path}: from {at/info.sr:.2f} s on the file has {sr} Hz and {channels} channel(s); "
+               f"that part was brought to {info.sr} Hz and {info.channels} channel(s).")
+    return resample_blocks((_with_channels(y, info.channels) for y in ys), sr, info.sr)
+
+def _in_one_form(frames, info, remark, at):
+    "Waveforms of frames"
+    for (sr,channels,*_),run in groupby(frames, lambda o: (o.sample_rate, len(o.layout.channels), o.layout.name, o.format.name)):
+        for y in _in_form(_floats(run), sr, channels, info, remark, at):
+            at += y.shape[1]
+            yield y
+
+def _floats(frames):
     "Waveforms of frames that are all of one form"
     import av
     first = next(frames)
     n = len(first.layout.channels)
     to_float = av.AudioResampler(format='flt', layout=first.layout, rate=first.sample_rate) # packed: PyAV crashes with more than 8 planes
     for frame in chain([first], frames):
-        for o in to_float.resample(frame): yield _with_channels(o.to_ndarray().reshape(-1, n).T, channels)
+        for o in to_float.resample(frame): yield o.to_ndarray().reshape(-1, n).T
 
 def _with_channels(y, n):
     "One channel becomes several alike, several become their mean; of others the first ones stay"

@@ -171,8 +171,8 @@ print([p['value'] for p in check_dataset(sys.argv[1], n_jobs=1)['problems'] if p
 print(peak() - before)
 '''
 
-@pytest.mark.parametrize('lie,claims', [(short_flac, 365*24*3600*16000), (short_flac, 6*3600*16000), (short_flac, 0), (short_wav, 2**31), (short_wav, 3600*16000)],
-    ids=['flac of a year', 'flac of six hours', 'flac of unknown length', 'wav of a day', 'wav of an hour'])
+@pytest.mark.parametrize('lie,claims', [(short_flac, 365*24*3600*16000), (short_flac, 6*3600*16000), (short_wav, 2**31), (short_wav, 3600*16000)],
+    ids=['flac of a year', 'flac of six hours', 'wav of a day', 'wav of an hour'])
 def test_headers_that_lie(toy, lie, claims):
     lie(toy/'Track00001'/'stems'/'S00.flac', min(claims, 2**36-1))
     res = subprocess.run([sys.executable, '-c', MEMORY, toy], capture_output=True, text=True, timeout=60)
