@@ -181,16 +181,26 @@ def _fail_for(done, tell):
     if bad: raise SongsepError(f"{len(bad)} of {len(done)} songs failed" + (f": {'; '.join(map(str, bad))}" if tell else '')) from bad[0]
 
 # %% ../nbs/31_cli.ipynb #0009
-@app.command('app', rich_help_panel=SONGS, epilog=_examples('songsep app', 'songsep app --data my_songs --port 8000', 'songsep app --no-browser --upload-mb 20'))
+@app.command('app', rich_help_panel=SONGS, epilog=_examples('songsep app', 'songsep app --data my_songs --port 8000', 'songsep app --no-browser --upload-mb 20',
+                                                               'songsep app --static page --model my_drums'))
 def open_app(
     root:Annotated[Path, typer.Option(help='A folder whose saved_models/ and songs are offered')]=Path('.'),
     data:Annotated[Optional[list[Path]], typer.Option(help='A dataset for recipes and for listening to a training; may be repeated')]=None,
     host:Annotated[str, typer.Option(help='Address to listen at; 127.0.0.1 is this machine alone')]='127.0.0.1',
     port:Annotated[int, typer.Option(help='Port to listen at; 0 takes a free one')]=8866,
     upload_mb:Annotated[int, typer.Option(help='Largest song that may be uploaded, MB')]=100,
-    browser:Annotated[bool, typer.Option('--browser/--no-browser', help='Open it in a browser')]=True
+    browser:Annotated[bool, typer.Option('--browser/--no-browser', help='Open it in a browser')]=True,
+    static:Annotated[Optional[Path], typer.Option(metavar='FOLDER', help='Serve nothing: write a page into this folder '
+        'that separates in the browser, for any web server')]=None,
+    model:Annotated[Optional[list[str]], typer.Option('--model', '-m', autocompletion=_models_here,
+        help='With --static: a model for the page, a name or a folder; may be repeated. By default drums and band')]=None
 ):
-    "Serve a page that separates songs, watches trainings and makes recipes."
+    "Serve a page that separates songs, watches trainings and makes recipes; or write one that needs no Python to separate."
+    if static:
+        from songsep.browser import write_page
+        path = write_page(static, model or ('drums', 'band'), root=root)
+        return print(f"{path}: put the folder on a web server, or try it with `python -m http.server -d {static}`")
+    if model: raise UsageError('--model goes with --static; a page that is served offers all models.')
     from songsep.app import serve_app
     serve_app(root, data or (), host, port, upload_mb, browser)
 

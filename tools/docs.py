@@ -4,6 +4,9 @@ With Quarto `nbdev_docs` does the building, and is what is published; `python to
 built. Without Quarto nbdev processes the notebooks as always, and smalldocs renders them in Quarto's place. It wants help
 with three things: pages named without the notebook's number, links that work from any folder, and mathematics.
 
+The page that separates in the browser (`nbs/26_browser.ipynb`) goes to `_docs/separate`; npm fetches what it needs of others. Where
+npm is missing or finds no network, a sentence stands in its place.
+
 Either way, what a page would fetch from another host is taken out of it.
 """
 import html, re, shutil, sys, tempfile
@@ -70,7 +73,7 @@ def broken(folder):
             if re.match(r'[a-z]+:|//', link):
                 if kind == 'src' and not link.startswith('data:'): yield f'{page.name} fetches {link}'
                 continue
-            name, _, anchor = link.partition('#')
+            name, _, anchor = re.sub(r'\?[^#]*', '', link).partition('#')
             target = (page.parent/unquote(name)).resolve() if name else page
             if not target.exists() or anchor and target in pages and f'id="{unquote(anchor)}"' not in pages[target]: yield f'{page.name} -> {link}'
 
@@ -81,10 +84,24 @@ def unlisted(cfg):
     found = {p.relative_to(cfg.nbs_path).as_posix() for p in nbglob(as_path=True)}
     return [f'nbs/sidebar.yml has no line for {o}' for o in sorted(found) if not re.search(rf'(?:- |href: ){re.escape(o)}$', listed, re.M)]
 
+def separate_page(folder):
+    "Write the page that separates in the browser; what kept it from being whole"
+    from songsep.browser import SIGNED, write_page
+    from songsep.core import SongsepError
+    try: write_page(folder)
+    except SongsepError as e:
+        folder.mkdir(exist_ok=True)
+        (folder/'index.html').write_text(f'<!doctype html><html lang="en"><head>{SIGNED}<title>Not here</title></head><body><p>This copy of '
+            'the documentation was built without npm, so it can\'t separate songs.</p></body></html>', encoding='utf-8')
+        return [str(e)]
+    return []
+
 if __name__ == '__main__':
     cfg = get_config()
     faults = [] if sys.argv[1:] == ['check'] else build(cfg)
     finish(cfg.doc_path)
+    missing = separate_page(cfg.doc_path/'separate')
+    for o in missing: print('without the page that separates:', o)
     faults = [*faults, *unlisted(cfg), *broken(cfg.doc_path)]
     print(*faults, sep='\n')
     print(f'{cfg.doc_path}: {len(list(cfg.doc_path.rglob("*.html")))} pages, {len(faults)} faults')

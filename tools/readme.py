@@ -12,7 +12,7 @@ def obey(cell):
     if re.search(r'^#\| *echo: *false', cell.source, re.M): cell.metadata['transient'] = dict(remove_source=True)
     cell.source = re.sub(r'^#\|.*\n?', '', cell.source, flags=re.M)
 
-def unheard(cell): return not any('<audio' in str(o.get('data', '')) for o in cell.get('outputs', []))
+def unheard(cell): return not any(tag in str(o.get('data', '')) for o in cell.get('outputs', []) for tag in ('<audio', '<iframe'))
 
 def absolute(text, home):
     "Links to notebooks as links to their pages: a README is also read where the notebooks are not"
@@ -23,7 +23,7 @@ def render(path):
     nb = NBProcessor(path, procs=FilterDefaults().procs(), process=True).nb
     nb.cells[0] = mk_cell('# {title}\n\n> {description}'.format(**nb.frontmatter_), 'markdown')
     nb.metadata['language_info'] = dict(name='python')
-    nb.cells = [o for o in nb.cells if unheard(o)] # neither GitHub nor PyPI shows players
+    nb.cells = [o for o in nb.cells if unheard(o)] # neither GitHub nor PyPI shows players or frames
     for cell in nb.cells:
         if cell.cell_type == 'code': obey(cell)
     names = dict(unique_key=path.stem, output_files_dir=f'{path.stem}_files')
