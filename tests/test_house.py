@@ -2,7 +2,7 @@
 import ast, importlib, inspect, json, os, re, subprocess, sys
 from pathlib import Path
 import pytest, typer
-from songsep._render import comments
+from songsep._render import WIDTH as PAGE, TableRenderer, comments
 from typer.testing import CliRunner
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -141,6 +141,20 @@ def test_missing_comment_is_seen():
     def f(a, # Explained
           b, *args, **kwargs): ...
     assert undocumented(f) == ['b', 'args', 'kwargs']
+
+def test_signatures_fit_on_a_page_and_defaults_stand_in_the_table():
+    def example(first, # What it takes
+                *, then:list[Path]|None=None, # Or not
+                done=lambda: 0, folder=ROOT/'results', a_very_long_name_for_a_number=440.) -> float: "Does it."
+    page = TableRenderer(example, name='example')._repr_markdown_()
+    code = re.search(r'```python\n(.*?)\n```', page, re.S)[1].splitlines()
+    assert max(map(len, code)) <= PAGE and ' '.join(o.strip() for o in code) == (
+        f"example(first, *, then=None, done=..., folder='{ROOT/'results'}', a_very_long_name_for_a_number=440.0)")
+    assert '|  | type | default |  |' in page and r'| `then` | list[Path] \| None | `None` | Or not |' in page
+    class Has:
+        @property
+        def size(self): "How large it is."
+    assert '(' not in re.search(r'```python\n(.*?)\n```', TableRenderer(Has.size, name='Has.size')._repr_markdown_(), re.S)[1]
 
 @pytest.mark.parametrize('name', NUMBERS)
 def test_every_parameter_is_explained(name):
