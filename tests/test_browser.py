@@ -75,6 +75,10 @@ def test_sizes_are_pythons(node):
     assert said['frame_sizes'] == [list(frame_sizes(Config(**c), sr)) for c,sr in tasks['frame_sizes']]
     assert said['fft_sizes'] == [True]*5 + [False]*3
 
+def test_a_graphics_card_is_taken_if_it_is_right_and_faster(node):
+    said = json.loads((node/'said.json').read_text())
+    assert said['chosen'] == ['card', 'processor', 'processor', 'processor', 'processor'] # slower, wrong, not a number, failing
+
 def test_spectra_and_their_way_back_are_pythons(node):
     stream, y = Stream(512, 128), song()[:1]
     D = stream.transform(y)[0]
@@ -316,11 +320,26 @@ def test_the_command_writes_the_page(built, tmp_path):
     assert done.returncode == 2 and 'holds something else' in done.stderr and (tmp_path/'other'/'index.html').read_text() == 'my diary'
     assert run('--model', 'mine').returncode == 2
 
-def test_frames_that_the_page_cant_transform_are_refused(tmp_path, built):
+@pytest.mark.parametrize('change, says', [(dict(config=dict(n_fft=4094)), 'frames of 4094 samples'), (dict(kind='waveform'), 'kind waveform'),
+                                          (dict(onnx_crc32=1), 'no ONNX graph')])
+def test_a_model_that_the_page_cant_run_is_refused(tmp_path, change, says):
     shutil.copytree(find_model('drums'), tmp_path/'odd')
     spec = json.loads((tmp_path/'odd'/'model.json').read_text())
-    (tmp_path/'odd'/'model.json').write_text(json.dumps(spec | {'config': spec['config'] | {'n_fft': 4094}}))
-    with pytest.raises(SongsepError, match='frames of 4094 samples'): write_page(tmp_path/'page', (tmp_path/'odd',))
+    spec |= change | ({'config': spec['config'] | change['config']} if 'config' in change else {})
+    (tmp_path/'odd'/'model.json').write_text(json.dumps(spec))
+    with pytest.raises(SongsepError, match=says): write_page(tmp_path/'page', (tmp_path/'odd',))
+    assert not (tmp_path/'page').exists()
+
+def test_constants_in_a_file_of_their_own_come_along(tmp_path, built):
+    shutil.copytree(find_model('drums'), tmp_path/'large')
+    (tmp_path/'large'/'model.onnx.data').write_bytes(b'constants')
+    spec, facts = tmp_path/'large'/'model.json', tmp_path/'page'/'page.json'
+    from zlib import crc32
+    value = crc32(b'constants', crc32((tmp_path/'large'/'model.onnx').read_bytes()))
+    spec.write_text(json.dumps(json.loads(spec.read_text()) | {'onnx_crc32': value}))
+    write_page(tmp_path/'page', (tmp_path/'large',))
+    assert json.loads(facts.read_text())['models'][0]['files'] == ['model.json', 'model.onnx', 'model.onnx.data']
+    assert (tmp_path/'page'/'models'/'large'/'model.onnx.data').read_bytes() == b'constants'
 
 def test_what_a_visitor_loads_is_small(built):
     "Compressed, the model included: on the processor, and on a graphics card"

@@ -3,8 +3,8 @@
 const minutes = seconds => seconds < 120 ? `${Math.floor(seconds)} seconds` : `${Math.floor(seconds/60)} minutes`
 
 // The longest song, in seconds, for the memory at hand: song and stems stay in it as floats, beside program and network. A browser
-// that does not say how much memory there is (in gigabytes) counts as one with 4; a page may take a quarter of it
-export function longest(n_stems, sr, channels = 2, memory = globalThis.navigator?.deviceMemory ?? 4) {
+// that does not say how much memory there is (in gigabytes) counts as one with 4, and more than 8 count as 8; a page may take a quarter of it
+export function longest(n_stems, sr, channels = 2, memory = Math.min(8, globalThis.navigator?.deviceMemory ?? 4)) {
   return Math.max(0, Math.floor((memory*1e9/4 - 3e8)/(4*sr*channels*(n_stems + 1))))
 }
 

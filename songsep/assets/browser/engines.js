@@ -19,10 +19,12 @@ export function stems_of(spec) {
   return [...spec.targets, ...(spec.residual || spec.masking?.above === 'zero' ? ['residuals'] : [])]
 }
 
-// `spec` is what model.json says, `graph` the bytes of model.onnx, `ort` ONNX Runtime; `device` is `wasm` or `webgpu`
-export async function open_model(spec, graph, ort, device = 'wasm') {
+// `spec` is what model.json says, `graph` the bytes of model.onnx, `ort` ONNX Runtime; `device` is `wasm` or `webgpu`; `data` are the
+// bytes of model.onnx.data, where the graph is large
+export async function open_model(spec, graph, ort, device = 'wasm', data = null) {
   const config = config_from(spec.config), channels = spec.channels ?? 1
-  const session = await ort.InferenceSession.create(graph, { executionProviders: [device], logSeverityLevel: 3 })
+  const externalData = data ? [{ path: 'model.onnx.data', data }] : []
+  const session = await ort.InferenceSession.create(graph, { executionProviders: [device], logSeverityLevel: 3, externalData })
   const shape = [1, config.n_bins, config.n_frames, channels]
   async function forward(X) {
     const answer = (await session.run({ [session.inputNames[0]]: new ort.Tensor('float32', X, shape) }))[session.outputNames[0]]

@@ -31,7 +31,7 @@ function opened(model) {
   if (engine?.name === model.name) return engine.ready
   engine?.worker.terminate()
   const worker = new Worker('worker.js', { type: 'module' }), key = `songsep ${model.name} ${model.crc32} ${facts.runtime}`
-  engine = { worker, name: model.name, heard: null, loaded: 0 }
+  engine = { worker, name: model.name, key, heard: null, loaded: 0 }
   const own = engine
   own.ready = new Promise((done, failed) => {
     worker.onerror = e => failed(new Error(`the program for separating can't be loaded (${e.message ?? 'no reason was given'}). Reload the page.`))
@@ -44,7 +44,7 @@ function opened(model) {
       }
       own.heard?.(data)
     }
-    worker.postMessage({ open: { folder: `models/${model.name}`, device: kept(key) } })
+    worker.postMessage({ open: { folder: `models/${model.name}`, files: model.files, device: kept(key) } })
   })
   own.ready.catch(() => drop_engine())
   return own.ready
@@ -82,7 +82,11 @@ function separate(mine, song, { worker, stems }) {
   show_console(mine)
   return new Promise((done, failed) => {
     engine.heard = data => {
-      if (data.error) { drop_engine(); failed(new Error(data.error)) }
+      if (data.error) {
+        if (engine.device === 'webgpu') kept(engine.key, 'wasm') // the next try does without the card
+        drop_engine()
+        failed(new Error(data.error))
+      }
       if (data.read) {
         const samples = read_samples(source, ...data.read)
         worker.postMessage({ samples }, samples.map(o => o.buffer))

@@ -16,18 +16,23 @@ async function runtime(kind, progress) {
   return ort
 }
 
-const has_card = async () => !!await self.navigator.gpu?.requestAdapter().catch(() => null)
+// A graphics card that is one: a browser may offer a program in its place, which is slow
+async function has_card() {
+  const adapter = await self.navigator.gpu?.requestAdapter().catch(() => null)
+  return !!adapter && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter)
+}
 
-// `device` is what was found faster before, or `null`
-async function open({ folder, device }) {
+// `files` are those of the model's `folder`; `device` is what was found faster before, or `null`
+async function open({ folder, files, device }) {
   let loaded = 0
   const progress = n => postMessage({ loaded: loaded += n }), kind = device !== 'wasm' && await has_card() ? 'webgpu' : 'wasm'
-  const parts = [fetch_bytes(`${folder}/model.json`, progress), fetch_bytes(`${folder}/model.onnx`, progress), runtime(kind, progress)]
-  const [text, graph, ort] = await Promise.all([...parts, load_fft()]), spec = JSON.parse(new TextDecoder().decode(text))
-  if (kind === 'wasm') return { model: await open_model(spec, graph, ort) }
-  if (device === 'webgpu') return { model: await open_model(spec, graph, ort, 'webgpu') }
-  const processor = await open_model(spec, graph, ort), card = await open_model(spec, graph, ort, 'webgpu').catch(() => null)
-  if (!card) return { model: processor, verdict: { error: Infinity } }
+  const get = name => files.includes(name) ? fetch_bytes(`${folder}/${name}`, progress) : null
+  const parts = [get('model.json'), get('model.onnx'), get('model.onnx.data'), runtime(kind, progress)]
+  const [text, graph, data, ort] = await Promise.all([...parts, load_fft()]), spec = JSON.parse(new TextDecoder().decode(text))
+  const on = device => open_model(spec, graph, ort, device, data), card = kind === 'webgpu' ? await on('webgpu').catch(() => null) : null
+  if (card && device === 'webgpu') return { model: card }
+  const processor = await on('wasm')
+  if (!card) return { model: processor, verdict: kind === 'webgpu' ? { error: Infinity } : null }
   const { chosen, ...verdict } = await faster(card, processor)
   await (chosen === card ? processor : card).close()
   return { model: chosen, verdict }
