@@ -43,7 +43,7 @@ def renderers(browser_pid):
         except psutil.Error: pass
     return total
 
-def measure(chromium, address, model, song):
+def measure(chromium, address, model, song, memory):
     "Seconds to the first sound and to the last stem; the most memory of the page, MB"
     with tempfile.TemporaryDirectory() as d, sync_playwright() as p:
         before = {o.pid for o in psutil.Process().children(recursive=True)}
@@ -57,7 +57,7 @@ def measure(chromium, address, model, song):
         peak = 0
         while not page.evaluate('!!(songsep.page.job && songsep.page.job.finished)'):
             if fault := page.locator('#fault').inner_text(): raise SystemExit(fault)
-            peak = max(peak, renderers(pid))
+            if memory: peak = max(peak, renderers(pid)) # to ask takes the page's time
             time.sleep(.2)
         ms = page.evaluate('[window.sounded - window.dropped, songsep.page.job.finished - window.dropped]')
         context.close()
@@ -87,8 +87,8 @@ if __name__ == '__main__':
             sf.write(folder/'demo'/name, np.tile(y, (int(seconds*sr//len(y)) + 1, 1))[:int(seconds*sr)], sr)
         address = serve(folder)
         for model in args.models:
-            rounds = [measure(chromium, address, model, name) for _ in range(1 if args.minutes else args.rounds)]
+            rounds = [measure(chromium, address, model, name, bool(args.minutes)) for _ in range(1 if args.minutes else args.rounds)]
             first, last, peak = (statistics.median(o) for o in zip(*rounds))
             print(f'{model}: {seconds:g} s of song; first sound {first:.2f} s, last stem {last:.2f} s ({last/seconds:.2f} of real time), '
-                  f'page {peak:.0f} MB; loads {loaded(folder, model, "wasm")/1e6:.1f} MB, '
+                  f'{f"page {peak:.0f} MB; " if peak else ""}loads {loaded(folder, model, "wasm")/1e6:.1f} MB, '
                   f'with a graphics card {loaded(folder, model, "webgpu")/1e6:.1f} MB', flush=True)

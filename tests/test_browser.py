@@ -207,6 +207,7 @@ def test_stems_are_heard_while_the_rest_is_made(browser, site, tmp_path):
 
 def test_every_lane_shows_its_own_sound(done):
     page, name = done
+    until(page, '!songsep.page.job.drawing && !songsep.page.job.again')
     shown = page.evaluate('songsep.console.tracks.map(o => [o.name, o.lane.querySelector("path").getAttribute("d").length, songsep.page.job.columns[o.name].top])')
     assert [o for o,*_ in shown] == ['Original', *open_model(name).stems] and all(length > 2000 for _,length,_ in shown)
     assert all(abs(top - np.abs(heard(page, o).mean(0)).max()) < 1e-5 for o,_,top in shown)

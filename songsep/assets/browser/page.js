@@ -77,7 +77,7 @@ async function take(file) {
 function separate(mine, song, { worker, stems }) {
   const empty = () => new AudioBuffer({ length: song.length, numberOfChannels: song.numberOfChannels, sampleRate: song.sampleRate })
   const buffers = { Original: song, ...Object.fromEntries(stems.map(o => [o, empty()])) }, source = channels_of(song)
-  Object.assign(mine, { song, stems, buffers, sr: song.sampleRate, peak: 0, started: performance.now() })
+  Object.assign(mine, { song, stems, buffers, sr: song.sampleRate, peak: 0, drawn: 0, started: performance.now() })
   mine.columns = Object.fromEntries(Object.keys(buffers).map(o => [o, new Columns()]))
   show_console(mine)
   return new Promise((done, failed) => {
@@ -147,10 +147,12 @@ function show_console(mine) {
   mine.canvas = new OffscreenCanvas(COLUMNS, ROWS)
 }
 
+const REST = 400 // ms from one picture to the next: the network needs the time more
+
 async function draw(mine) {
-  const all = Object.values(mine.columns), top = Math.max(...all.map(o => o.top)), loudest = Math.max(...all.map(o => o.loudest))
   if (mine.drawing || job !== mine) { mine.again = true; return }
   mine.drawing = true
+  const all = Object.values(mine.columns), top = Math.max(...all.map(o => o.top)), loudest = Math.max(...all.map(o => o.loudest))
   for (const { lane, name } of mine.console.tracks) {
     lane.querySelector('path').setAttribute('d', mine.columns[name].outline(top))
     mine.canvas.getContext('2d').putImageData(new ImageData(mine.columns[name].pixels(loudest), COLUMNS, ROWS), 0, 0)
@@ -159,6 +161,7 @@ async function draw(mine) {
     await ready
     lane.querySelector('.spectrogram').style.setProperty('--png', `url(${picture.result})`)
   }
+  if (mine.drawn++) await new Promise(done => setTimeout(done, mine.finished ? 0 : REST))
   mine.drawing = false
   if (mine.again) { mine.again = false; draw(mine) }
 }

@@ -17,7 +17,7 @@ export class Picture {
   // The next samples of all channels. Gives the columns that changed, from the first on: the outline's highest and lowest value
   // of each, and the loudest magnitude of each row
   add(y) {
-    const n = y[0].length, mono = y[0].map((_, i) => y.reduce((sum, samples) => sum + samples[i], 0)/y.length)
+    const n = y[0].length, mono = mean(y)
     if (!n) return null
     const first = this.column(Math.max(0, this.next*this.hop)), count = this.column(this.done + n - 1) - first + 1
     const high = new Float32Array(count), low = new Float32Array(count), S = new Float32Array(count*ROWS)
@@ -41,9 +41,9 @@ export class Picture {
   // The loudest magnitude of each row, of the frame that begins at a place of what is held
   spectrum(at) {
     const { fft, window, held, edges } = this
-    for (let i = 0; i < N_FFT; i++) fft.input[i] = (held[at + i] ?? 0)*window[i]
+    for (let i = 0; i < N_FFT; i++) fft.input[i] = at + i >= 0 && at + i < held.length ? held[at + i]*window[i] : 0
     fft.rfft()
-    return Array.from({ length: ROWS }, (_, r) => {
+    return Float32Array.from({ length: ROWS }, (_, r) => {
       let most = 0
       for (let b = Math.max(1, edges[r]); b < Math.max(edges[r] + 1, Math.min(edges[r + 1], N_FFT/2)); b++) {
         most = Math.max(most, fft.output[2*b]**2 + fft.output[2*b + 1]**2)
@@ -53,6 +53,12 @@ export class Picture {
   }
 
   close() { this.fft.close() }
+}
+
+function mean(y) {
+  const out = new Float32Array(y[0].length)
+  for (const samples of y) for (let i = 0; i < out.length; i++) out[i] += samples[i]/y.length
+  return out
 }
 
 function joined(a, b) {

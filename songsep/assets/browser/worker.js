@@ -45,7 +45,13 @@ function read(start, stop) {
 }
 
 // The song, which is the sum of its stems
-function total(stems) { return stems[0].map((_, c) => stems[0][c].map((_, i) => stems.reduce((sum, y) => sum + y[c][i], 0))) }
+function total(stems) {
+  return stems[0].map((first, c) => {
+    const out = first.slice()
+    for (const y of stems.slice(1)) for (let i = 0; i < out.length; i++) out[i] += y[c][i]
+    return out
+  })
+}
 
 async function separate({ n_samples, sr }) {
   const pictures = [null, ...model.stems].map(() => new Picture(n_samples, sr)) // of the song, then of the stems
