@@ -56,7 +56,7 @@ changes = [
     (r'<(pre|div class="sd-table")(?![^>]*tabindex)', r'<\1 tabindex="0"')]
 
 def finish(folder):
-    "Mend the pages, so that nothing is fetched from another host: scripts, fonts and styles go, pictures become their text"
+    "Change the pages so that nothing is fetched from another host: scripts, fonts and styles go, pictures become their text"
     for p in folder.rglob('*.html'):
         text = p.read_text(encoding='utf-8')
         for pattern, new in changes: text = re.sub(pattern, new, text, flags=re.S)
