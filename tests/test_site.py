@@ -55,6 +55,18 @@ def test_every_page_is_in_the_sidebar(folder):
     order = [home.index(f'href="{o}.html"') for o in ('guide/how_it_works', 'tutorials/colab', 'core', 'spectrogram', 'training', 'separation', 'cli')]
     assert order == sorted(order)
 
+@pytest.mark.parametrize('name, small, models', [('try', '', 'visible'), ('index', '?small', 'hidden')])
+def test_the_page_that_separates_stands_in_a_frame(site, folder, page, name, small, models):
+    if not (folder/'separate'/'page.json').exists(): pytest.skip('the site was built without npm')
+    page.emulate_media(color_scheme='dark')
+    page.goto(f'{site}/{name}.html')
+    page.locator('.songsep-page').scroll_into_view_if_needed()
+    frame = page.frame(url=f'{site}/separate/index.html{small}')
+    frame.locator('#demo:enabled').wait_for()
+    frame.locator('#model').wait_for(state=models)
+    assert frame.evaluate('document.documentElement.dataset.theme') == 'dark'
+    assert frame.evaluate('document.documentElement.scrollHeight <= innerHeight + 1')
+
 def test_search_finds_stft(site, page, screenshots):
     page.goto(site + '/index.html')
     page.keyboard.press('/')
