@@ -17,13 +17,13 @@ from songsep.dataset import Batches, remix
 from songsep.doctor import separation_rate
 from songsep.evaluation import song_judge
 from songsep.losses import LOSSES, BalancedL1, balance_alphas, mean_norms
-from songsep.models import export_model
+from songsep.export import export_model
 from songsep.prepare import prepare
 from songsep.store import SpectrogramStore
 from songsep.stems import find_tracks
 from songsep.recipes import load_recipe
 from songsep.training import make_optimizer
-from songsep.unet import build_model, make_spec, save_model
+from songsep.folder import ModelSpec, build_model, save_model
 
 DATA = {'both': dict(max_hz=11025.), 'to 22 kHz': dict(), '1.5 s': dict(max_hz=11025., segment=1.47), 'rendered': dict(max_hz=11025.), 'recorded': dict(max_hz=11025.)}
 SMALL_SPLEETER = dict(filters=[16, 32, 64, 128, 256], channels=1, shared=True, dropout=0.)
@@ -93,7 +93,7 @@ def learn(name, store, args, architecture='tfc_tdf_unet', arguments=None, data=N
     with SpectrogramStore(store) as s:
         tracks = list(s)
         alphas = balance_alphas(mean_norms(s, tracks))
-        spec, config = make_spec(name, s.targets, s.config, architecture, arguments, s.recipe.to_dict()), s.config
+        spec, config = ModelSpec(name, s.targets, s.config, architecture, arguments, s.recipe.to_dict()), s.config
     net = build_model(spec)
     model = net if loss in LOSSES else with_phase(net)
     objective = LOSSES[loss](alphas) if loss in LOSSES else BalancedL1([*alphas, *alphas]) if loss == 'complex' else Waveform(alphas, config)

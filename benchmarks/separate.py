@@ -92,7 +92,7 @@ def flops(model):
     "Floating point operations of one call of a model's network, for one example"
     import onnx
     graph = onnx.load(model.folder/'model.onnx')
-    c, channels = model.config, model.spec.get('channels', 1)
+    c, channels = model.config, model.spec.channels
     for d,n in zip(graph.graph.input[0].type.tensor_type.shape.dim, (1, c.n_bins, c.n_frames, channels)): d.dim_value = n
     inferred = onnx.shape_inference.infer_shapes(graph, data_prop=True).graph
     sizes = {o.name: [d.dim_value for d in o.type.tensor_type.shape.dim] for o in [*inferred.value_info, *inferred.input, *inferred.output]}

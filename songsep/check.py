@@ -13,7 +13,8 @@ from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 import numpy as np
-from .core import SongsepError, read_json, run_jobs
+from .core import SongsepError, read_json
+from .jobs import run_jobs
 from .audio import AUDIO_SUFFIXES
 from .stems import MAX_DEPTH, SPLITS, Track, find_tracks, identity
 from .recipes import RESIDUALS, Recipe, target_of, targets_named

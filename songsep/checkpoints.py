@@ -9,10 +9,11 @@ __all__ = ['KINDS', 'ORDER', 'SPLEETER', 'SPLEETER_STEMS', 'SPLEETER_CARD', 'ORI
 
 # %% ../nbs/19_checkpoints.ipynb #0002
 import re
+from dataclasses import replace
 from pathlib import Path
 import h5py, keras, numpy as np
-from .core import Config, SongsepError, config_from, sha256
-from .unet import build_model, load_model, make_spec, save_model
+from .core import Config, SongsepError, sha256
+from .folder import ModelSpec, build_model, load_model, save_model
 
 # %% ../nbs/19_checkpoints.ipynb #0005
 KINDS = ('conv2d', 'conv2d_transpose', 'batch_normalization')
@@ -65,7 +66,7 @@ def load_spleeter(
     name:str|None=None, # The model's name; `None` makes it `spleeter-2stems` and the like
     targets:list[str]|None=None, # Names of the stems in order, where they aren't Spleeter's own
     config:Config=SPLEETER # `max_hz=16537.5` gives Spleeter's 16 kHz variants
-) -> tuple[keras.Model, dict, str]: # The model with its weights, its description, and what its card says
+) -> tuple[keras.Model, ModelSpec, str]: # The model with its weights, its description, and what its card says
     "Read a Spleeter checkpoint."
     import tensorflow as tf
     prefix = _prefix(Path(folder))
@@ -79,7 +80,7 @@ def load_spleeter(
             raise SongsepError(f"{folder} is no Spleeter model of 2, 4 or 5 stems: it holds {_counts(layers)} layers, where 14, 12 and 24 (or twice, or 2.5 times as many) were expected.")
         names, arguments = SPLEETER_STEMS[n]
         if targets and len(targets) != n: raise SongsepError(f"{folder} has {n} stems, and {len(targets)} names were given: {', '.join(targets)}.")
-        spec = make_spec(name or f'spleeter-{n}stems', targets or names, config, 'spleeter_unet', arguments, channels=2, masking={'exponent': 2, 'above': 'hold'})
+        spec = ModelSpec(name or f'spleeter-{n}stems', targets or names, config, 'spleeter_unet', arguments, channels=2, masking={'exponent': 2, 'above': 'hold'})
         model = build_model(spec)
         for i in range(n):
             for kind,ours,k in (('conv2d', 'down', 7), ('conv2d_transpose', 'up', 6), ('batch_normalization', 'norm', 12)):
@@ -87,7 +88,8 @@ def load_spleeter(
                     if ours != 'norm' or j != 5: _fill(model.get_layer(f'stem{i}_{ours}{j}'), layers[kind][i*k+j], reader.get_tensor, folder, turn=True)
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as e: # how its reader tells of missing bytes is not one way
         raise SongsepError(f"{folder} is damaged or no TensorFlow checkpoint ({str(e).splitlines()[0][:120]}). Copy it again.") from None
-    return model, spec | {'imported': {'from': 'Spleeter', 'file': data.name, 'sha256': sha256(data)}}, SPLEETER_CARD.format(stems=n)
+    source = {'from': 'Spleeter', 'file': data.name, 'sha256': sha256(data)}
+    return model, replace(spec, imported=source), SPLEETER_CARD.format(stems=n)
 
 # %% ../nbs/19_checkpoints.ipynb #0012
 def narrow_spleeter(
@@ -99,10 +101,10 @@ def narrow_spleeter(
 ) -> keras.Model: # (batch, bins, frames, 1) to the same shape
     "One of Spleeter's U-Nets for one channel, with its lowest levels taken off; a start for other stems."
     old, was = load_model(parent)
-    if was['architecture'] != 'spleeter_unet' or stem not in was['targets']: raise SongsepError(f"{parent} has no Spleeter network for {stem}.")
-    arguments = {k: v for k,v in was['arguments'].items() if k != 'softmax'} | dict(filters=list(filters), channels=1, shared=True, dropout=dropout)
-    spec = make_spec(Path(folder).name, [stem], config_from(was['config']), 'spleeter_unet', arguments) | {k: was[k] for k in ('imported',) if k in was}
-    model, at = build_model(spec), was['targets'].index(stem)
+    if was.architecture != 'spleeter_unet' or stem not in was.targets: raise SongsepError(f"{parent} has no Spleeter network for {stem}.")
+    arguments = {k: v for k,v in was.arguments.items() if k != 'softmax'} | dict(filters=list(filters), channels=1, shared=True, dropout=dropout)
+    spec = ModelSpec(Path(folder).name, [stem], was.config, 'spleeter_unet', arguments, imported=was.imported)
+    model, at = build_model(spec), was.targets.index(stem)
     n, lost = len(filters), len([o for o in old.layers if o.name.startswith('stem0_down')]) - 1 - len(filters)
     for layer in model.layers:
         if not (m := re.fullmatch(r'stem0_(down|norm|up)(\d+)', layer.name)): continue
@@ -128,7 +130,7 @@ def load_original(
     name:str|None=None, # The model's name; `None` makes it `original`
     targets:list[str]|None=None, # Names of the outputs in order; `None` makes two of them `drums` and `accompaniments`
     config:Config=ORIGINAL # What it was trained with: the file does not say
-) -> tuple[keras.Model, dict, str]: # The model with its weights, its description, and what its card says
+) -> tuple[keras.Model, ModelSpec, str]: # The model with its weights, its description, and what its card says
     "Read a checkpoint of the original project."
     try:
         with h5py.File(path) as f:
@@ -140,13 +142,14 @@ def load_original(
             n = f[layers['conv2d'][-1]['kernel']].shape[-1]
             targets = targets or (['drums', 'accompaniments'] if n == 2 else [f'target{i+1}' for i in range(n)])
             if len(targets) != n: raise SongsepError(f"{path} has {n} outputs, and {len(targets)} names were given: {', '.join(targets)}.")
-            spec = make_spec(name or 'original', targets, config, 'unet', {'scale': 'db', 'centred': True})
+            spec = ModelSpec(name or 'original', targets, config, 'unet', {'scale': 'db', 'centred': True})
             model = build_model(spec)
             ours = {keras.layers.Conv2D: 'conv2d', keras.layers.Conv2DTranspose: 'conv2d_transpose', keras.layers.BatchNormalization: 'batch_normalization'}
             for cls,kind in ours.items():
                 for layer,entry in zip([o for o in model.layers if type(o) is cls], layers[kind]): _fill(layer, entry, lambda k: f[k][()], path)
     except OSError as e: raise SongsepError(f"{path} is damaged or no HDF5 file ({str(e).splitlines()[0][:120]}). Copy it again.") from None
-    return model, spec | {'imported': {'from': 'the original project', 'file': Path(path).name, 'sha256': sha256(path)}}, ORIGINAL_CARD
+    source = {'from': 'the original project', 'file': Path(path).name, 'sha256': sha256(path)}
+    return model, replace(spec, imported=source), ORIGINAL_CARD
 
 # %% ../nbs/19_checkpoints.ipynb #0016
 REACH = {'up': lambda i,o: o - 2*i + 1, 'mask': lambda i,o: (i - o + 3)/2} # transposed, stride 2; dilated by 2

@@ -66,7 +66,7 @@ def _models_here(incomplete:str):
     return _among(*list_models())(incomplete)
 
 def _models_elsewhere(incomplete:str):
-    from songsep.models import PUBLISHED
+    from songsep.pull import PUBLISHED
     return _among(*PUBLISHED)(incomplete)
 
 RECIPES = ('drums', 'band', 'piano', 'guitar', 'bass')
@@ -285,7 +285,8 @@ def train(
 ):
     "Train a model, or go on with one whose training was stopped."
     from songsep.core import safe_name
-    from songsep.models import find_model, finish_model
+    from songsep.export import finish_model
+    from songsep.models import find_model
     from songsep.plots import best_epoch, show_history
     from songsep.evaluation import song_judge
     with _quietly(): from songsep.training import check_training, train as run
@@ -391,7 +392,7 @@ def models_pull(
     name:Annotated[str, typer.Argument(help='Its name, as `songsep models list` has it', show_default=False, autocompletion=_models_elsewhere, callback=_known)]
 ):
     "Fetch a published model into saved_models/."
-    from songsep.models import pull_model
+    from songsep.pull import pull_model
     from tqdm import tqdm
     with tqdm(total=100, unit='%', disable=None, leave=False) as bar, _quiet_tensorflow():
         folder = pull_model(name, say=tqdm.write, progress=lambda f: bar.update(int(100*f) - bar.n))
@@ -404,7 +405,7 @@ def models_import(
     out:Models=Path('saved_models')
 ):
     "Make a model of weights from elsewhere."
-    from songsep.models import import_model
+    from songsep.pull import import_model
     with _quiet_tensorflow(): folder = import_model(path, out, name)
     print(f"{folder}: songsep separate SONG --model {folder.name}")
 
@@ -414,7 +415,8 @@ def models_export(
     fmt:Annotated[str, typer.Option('--format', help='onnx, tflite or savedmodel', autocompletion=_among('onnx', 'tflite', 'savedmodel'))]='onnx'
 ):
     "Write a model in another form, beside its weights, and compare the two."
-    from songsep.models import export_model, find_model
+    from songsep.export import export_model
+    from songsep.models import find_model
     folder = find_model(name)
     with _quiet_tensorflow(): error = export_model(folder, fmt)
     print(f"{folder}: the {fmt} form differs from Keras by {error:.1e} of full scale at most")
@@ -424,7 +426,8 @@ def models_shrink(
     name:Annotated[str, typer.Argument(help='Name of a model, or its folder', show_default=False, autocompletion=_models_here, callback=_known)]
 ):
     "Round a model's weights to half precision: half the megabytes."
-    from songsep.models import find_model, shrink_model
+    from songsep.export import shrink_model
+    from songsep.models import find_model
     folder = find_model(name)
     with _quiet_tensorflow(): error = shrink_model(folder)
     print(f"{folder}: {sum(o.stat().st_size for o in folder.glob('model.*'))/1e6:.1f} MB; its output differs from before by {error:.1e} of full scale at most")

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Barrier
 import numpy as np
 from .core import SongsepError
+from .jobs import processors
 from .store import SpectrogramStore
 
 # %% ../nbs/10_dataset.ipynb #0005
@@ -147,7 +148,7 @@ class Batches:
 @lru_cache(1)
 def _readers():
     "Threads that read, born in the thread that asks first: those that TensorFlow starts, and their children, take the softest numbers for 0"
-    n = min(4, os.cpu_count() or 1)
+    n = min(4, processors())
     pool, all_there = ThreadPoolExecutor(n), Barrier(n)
     list(pool.map(lambda _: all_there.wait(), range(n)))
     return pool, n

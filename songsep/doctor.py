@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 import numpy as np
 from .core import versions
+from .jobs import processors
 from .models import list_models, open_model
 from .separation import separate_blocks
 
@@ -56,7 +57,7 @@ def diagnose(
     "Look at everything that separating depends on."
     import psutil
     memory = psutil.virtual_memory()
-    out = {'songsep': f"{versions().get('songsep', 'not installed')} on Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    out = {'songsep': f"{versions().get('songsep', 'not installed')} on Python {platform.python_version()}, {platform.system()} {platform.machine()}, {processors()} of {os.cpu_count()} processors",
            'versions': ', '.join(f'{k} {v}' for k,v in versions().items() if k != 'songsep'),
            'engines': _engines(), 'codecs': _codecs(),
            'models': ', '.join(list_models(folder)) or 'none',

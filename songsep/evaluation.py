@@ -14,9 +14,12 @@ from html import escape
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 import numpy as np
-from .core import SongsepError, run_jobs, versions, write_aside
+from .core import SongsepError, versions, write_aside
+from .jobs import run_jobs
 from .plots import show_scores
 from .check import refuse_leak
+from .prepare import leaves_residual
+from .folder import ModelSpec
 from .models import Model, open_model
 from .separation import ratio_masks, separate_blocks
 from .spectrogram import istft, stft
@@ -214,12 +217,12 @@ def evaluate_model(
     "Score a model, baselines and oracles on the same songs."
     from tqdm import tqdm
     m = open_model(model)
-    r = load_recipe(recipe) if recipe else recipe_from(m.spec['recipe'], m.spec['recipe']['name'])
-    if unknown := set(r.targets) - set(m.stems): raise SongsepError(f"model {m.spec['name']} has no {', '.join(sorted(unknown))}. It gives {', '.join(m.stems)}.")
+    r = load_recipe(recipe) if recipe else recipe_from(m.spec.recipe, m.spec.recipe['name'])
+    if unknown := set(r.targets) - set(m.stems): raise SongsepError(f"model {m.spec.name} has no {', '.join(sorted(unknown))}. It gives {', '.join(m.stems)}.")
     tracks = [t for d in datasets for t in find_tracks(d)]
     check_recipe(r, tracks)
-    if learned := m.spec.get('training_songs'): refuse_leak(learned, tracks, m.spec['name'])
-    songs, names = list(_scored(tracks, r, partial, say)), [*list(METHODS)[:2], m.spec['name'], *list(METHODS)[2:]]
+    if m.spec.training_songs: refuse_leak(m.spec.training_songs, tracks, m.spec.name)
+    songs, names = list(_scored(tracks, r, partial, say)), [*list(METHODS)[:2], m.spec.name, *list(METHODS)[2:]]
     if not songs: raise SongsepError(f"no track in {', '.join(map(str, datasets))} has a stem for each of {', '.join(r.targets)}.")
     items = [(t, targets, k) for k in names for t,targets in songs]
     done = dict(tqdm(run_jobs(functools.partial(_score, str(m.folder), r), items, n_jobs, dask), total=len(items), unit='song', disable=not progress))
@@ -321,14 +324,15 @@ def song_judge(
     say:Callable=print # Takes a sentence about a track that can't be scored
 ) -> Callable: # Takes the Keras model; gives `sdr_<target>`, the mean over songs, `sdr`, the mean of these, and each song's own as `<target> of <song>`, decibels
     "Judge a model in training by the SDR of whole songs: for `judge` of `songsep.training.train`, with `monitor='sdr'`."
-    with SpectrogramStore(store_path) as s: recipe, config, learned = s.recipe, s.config, s.songs()
+    with SpectrogramStore(store_path) as s:
+        recipe, learned = s.recipe, s.songs()
+        spec = ModelSpec('in training', recipe.targets, s.config, residual=leaves_residual(s))
     tracks = [t for d in datasets for t in find_tracks(d)]
     refuse_leak(learned, tracks, f'a model of {store_path}')
     songs = [t for t,_ in _scored(tracks, recipe, False, say)]
     if not songs: raise SongsepError(f"no track in {', '.join(map(str, datasets))} has a stem for each of {', '.join(recipe.targets)}.")
-    spec = {'name': 'in training', 'targets': recipe.targets, 'residual': False}
     def judge(net):
-        m = Model(Path(store_path), spec, config, 'keras', net.predict_on_batch)
+        m = Model(Path(store_path), spec, 'keras', net.predict_on_batch)
         found = evaluate_tracks(functools.partial(_separated, m), songs, recipe)
         scores = {f'sdr_{t}': v['sdr'] for t,v in means(found).items()}
         each = {f'{t} of {song}': v['sdr'] for song,by in found.items() for t,v in by.items()}

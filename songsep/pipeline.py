@@ -9,7 +9,8 @@ __all__ = ['PipelineHandler']
 from pathlib import Path
 from fastcore.basics import patch
 from .core import Config, Project, SongsepError, check_config
-from .models import finish_model, open_model
+from .export import finish_model
+from .models import open_model
 from .preprocessing import save_audio_dict
 from .songs import describe, separate_song
 from .prepare import prepare

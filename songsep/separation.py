@@ -118,7 +118,7 @@ PIECE = 400 # frames in a piece, about: enough to keep a core busy, few enough f
 class _Tiles:
     "A piece of song to its stems: spectrogram, network, masks, sound"
     def __init__(self, model, sr):
-        c, how = model.config, model.spec.get('masking', {})
+        c, how = model.config, model.spec.masking
         self.model, self.stream, self.level = model, Stream(*frame_sizes(c, sr)), np.float32(c.n_fft/frame_sizes(c, sr)[0])
         self.T, self.n_bins, self.n_masks = c.n_frames, c.n_bins, len(model.stems)-1
         self.exponent, self.zero = how.get('exponent', EXPONENT), how.get('above') == 'zero'
@@ -152,7 +152,7 @@ class _Tiles:
         (n, channels, *size), k = X.shape, self.model.channels
         seen = X if channels%k == 0 else np.concatenate([X, X[:, -1:]], 1)
         seen = np.ascontiguousarray(np.moveaxis(seen.reshape(-1, k, *size), 1, -1))
-        if not self.model.spec['residual']: X = None # memory for the network
+        if not self.model.spec.leaves_rest: X = None # memory for the network
         E = self.model.forward(seen)
         E = np.maximum(E, 0, out=E if E.flags.writeable else None).reshape(n, -1, *size, E.shape[-1]//k, k).transpose(4, 0, 1, 5, 2, 3)
         E = E.reshape(len(E), n, -1, *size)[:, :, :channels]

@@ -14,7 +14,8 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 import numpy as np
-from .core import SongsepError, run_jobs, safe_name, sha256, versions, write_json, read_json
+from .core import SongsepError, safe_name, sha256, versions, write_json, read_json
+from .jobs import run_jobs
 from .audio import AUDIO_SUFFIXES, AudioWriter, is_lossy, probe, quantise, read_blocks, read_tags, subtype_like, write_tags
 from .models import Model, open_model
 from .separation import block_start, in_order, separate_blocks
@@ -152,8 +153,8 @@ def separate_song(
     from filelock import FileLock
     start, song, out = time.perf_counter(), probe(path), Path(out)
     name, weights = name or song.path.stem, output.weights(model.stems)
-    identity = {'song_sha256': sha256(song.path), 'model': model.spec['name'], 'weights_sha256': model.spec.get('weights_sha256'), 'engine': model.engine,
-                'masking': model.spec.get('masking', {}), 'output': json.loads(json.dumps(asdict(output)))}
+    identity = {'song_sha256': sha256(song.path), 'model': model.spec.name, 'weights_sha256': model.spec.weights_sha256, 'engine': model.engine,
+                'masking': model.spec.masking, 'output': json.loads(json.dumps(asdict(output)))}
     receipt_path = out/output.path(name, 'separation', 'json')
     files = {k: output.path(name, k) for k in weights}
     made = [o for o in (receipt_path.parent, *receipt_path.parents) if not o.exists()]

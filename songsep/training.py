@@ -14,12 +14,12 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 import keras, numpy as np
-from .core import SongsepError, check_config, config_from, write_aside
+from .core import SongsepError, check_config, write_aside
 from .dataset import Batches, make_dataset, split_tracks
 from .losses import LOSSES, balance_alphas, bin_weights, mean_norms
-from .prepare import RESIDUAL_DB
+from .prepare import leaves_residual
 from .store import SpectrogramStore
-from .unet import build_model, load_model, make_spec, read_spec, save_model
+from .folder import ModelSpec, build_model, load_model, read_spec, save_model
 
 # %% ../nbs/13_training.ipynb #0005
 def make_optimizer(
@@ -103,7 +103,7 @@ class Checkpoint(keras.callbacks.Callback):
     "Validate, save the best model and the state of the training after every epoch; stop early."
     def __init__(self,
         folder:str|Path, # The model folder
-        spec:dict, # For `model.json`, from `make_spec`
+        spec:ModelSpec, # What `model.json` shall say
         settings:dict, # What must be the same to continue, plain values
         patience:int=10, # Epochs without improvement before stopping
         keep:str='best', # Weights in the model folder: of the `best` epoch, or of the `last`
@@ -167,7 +167,8 @@ class Checkpoint(keras.callbacks.Callback):
             if self.monitor not in logs: raise SongsepError(f"there is no number {self.monitor} to watch. There are {', '.join(sorted(logs))}.")
             for k,v in logs.items(): self.history.setdefault(k, []).append(float(v))
             if self.writes and (self.since_best == 0 or self.keep == 'last'):
-                save_model(self.folder, model, self.spec | {'training': self.settings | {'epochs': epoch+1} | {k: self.history[k][-1] for k in dict.fromkeys(('val_loss', self.monitor)) if k in logs}})
+                watched = {k: self.history[k][-1] for k in dict.fromkeys(('val_loss', self.monitor)) if k in logs}
+                save_model(self.folder, model, replace(self.spec, training=self.settings | {'epochs': epoch+1} | watched))
         if self.writes:
             arrays = {f'v{i}': np.asarray(keras.ops.convert_to_numpy(v)) for i,v in enumerate(self._state())}
             with write_aside(self.path) as p: np.savez(p, about=json.dumps({'settings': self.settings, 'history': self.history}), **arrays)
@@ -185,24 +186,24 @@ class Checkpoint(keras.callbacks.Callback):
 # %% ../nbs/13_training.ipynb #0012
 def start_from(
     model:keras.Model, # To be filled, of the parent's architecture
-    spec:dict, # Its description
+    spec:ModelSpec, # What it is
     parent:str|Path # Folder of the model to start from
 ) -> list[str]: # Targets whose output channel was taken over
     "Take weights from another model; targets are matched by name."
     old, was = load_model(parent)
-    check_config(replace(config_from(was['config']), segment=spec['config']['segment']), config_from(spec['config']), str(parent))
-    known = [t for t in spec['targets'] if t in was['targets']]
-    more = build_model(spec | {'targets': [*spec['targets'], '+']})
-    same = spec['targets'] == was['targets']
+    check_config(replace(was.config, segment=spec.config.segment), spec.config, str(parent))
+    known = [t for t in spec.targets if t in was.targets]
+    more = build_model(replace(spec, targets=(*spec.targets, '+')))
+    same = spec.targets == was.targets
     for new,src,wider in zip(model.weights, old.weights, more.weights):
         a, b = (np.array(keras.ops.convert_to_numpy(o)) for o in (new, src))
         axes = [i for i,(m,n) in enumerate(zip(new.shape, wider.shape)) if m != n]
         if a.shape == b.shape and (same or not axes): new.assign(b)
         elif [n for i,n in enumerate(a.shape) if i not in axes] != [n for i,n in enumerate(b.shape) if i not in axes]:
             raise SongsepError(f"{parent}: its weight {src.path} has shape {b.shape}, here it is {a.shape}. Start from a model of the same architecture and arguments.")
-        elif len(axes) == 1 and a.shape[axes[0]] == len(spec['targets']):
+        elif len(axes) == 1 and a.shape[axes[0]] == len(spec.targets):
             a, b = np.moveaxis(a, axes[0], 0), np.moveaxis(b, axes[0], 0)
-            for t in known: a[spec['targets'].index(t)] = b[was['targets'].index(t)]
+            for t in known: a[spec.targets.index(t)] = b[was.targets.index(t)]
             new.assign(np.moveaxis(a, 0, axes[0]))
     return known
 
@@ -262,7 +263,7 @@ def _compile(model, optimizer, alphas, bins=None, loss='l1'):
 def train(
     store_path:str|Path, # The store
     folder:str|Path, # The model folder to make or to continue, `saved_models/<name>`
-    architecture:str='strided_unet', # A name in `songsep.unet.ARCHITECTURES`
+    architecture:str='strided_unet', # A name in `songsep.folder.ARCHITECTURES`
     arguments:dict|None=None, # Arguments of the architecture, besides the shape; with `start`, what differs from its own
     epochs:int=40, # Epochs in all, those done before a restart included
     batch_size:int|str=8, # Segments a step, over all devices; `auto` tries which is quickest and fits into memory
@@ -297,10 +298,10 @@ def train(
         keras.utils.set_random_seed(seed)
         spec, train_tracks, valid_tracks, alphas = _plan(store_path, Path(folder), architecture, arguments, alphas, validation, seed, start)
         batch_size = _batch_size(batch_size, folder, spec, alphas, precision, optimizer, n_devices)
-        settings = dict(songs=len(train_tracks) + len(valid_tracks), architecture=spec['architecture'], arguments=spec['arguments'], batch_size=batch_size,
+        settings = dict(songs=len(train_tracks) + len(valid_tracks), architecture=spec.architecture, arguments=spec.arguments, batch_size=batch_size,
                         learning_rate=learning_rate, weight_decay=weight_decay, optimizer=optimizer, alphas=alphas, remixed=remixed, n_batches=n_batches,
                         validation=validation, seed=seed, precision=precision, schedule=schedule, clipnorm=clipnorm, ema=ema, monitor=monitor,
-                        start=spec['parent']['weights_sha256'] if start else None, bin_balance=bin_balance) | (dict(epochs=epochs) if schedule == 'cosine' else {}) | (dict(loss=loss) if loss != 'l1' else {})
+                        start=spec.parent['weights_sha256'] if start else None, bin_balance=bin_balance) | (dict(epochs=epochs) if schedule == 'cosine' else {}) | (dict(loss=loss) if loss != 'l1' else {})
         share, whole = (process, processes), n_devices > 1 # several devices need batches that they can divide
         if batch_size%n_devices: raise SongsepError(f"batch_size must be a multiple of the {n_devices} devices. Received: {batch_size}")
         def batches(tracks, **kw):
@@ -324,18 +325,17 @@ def train(
 def _plan(store_path, folder, architecture, arguments, alphas, validation, seed, start):
     "What to train, on what"
     parent = read_spec(start) if start else None
-    if parent: architecture, arguments = parent['architecture'], parent['arguments'] | (arguments or {})
+    if parent: architecture, arguments = parent.architecture, parent.arguments | (arguments or {})
     with SpectrogramStore(store_path) as s:
         train_tracks, valid_tracks = split_tracks(s, validation, seed)
         alphas = list(alphas) if alphas is not None else balance_alphas(mean_norms(s, train_tracks))
         if len(alphas) != len(s.targets): raise SongsepError(f"there must be one alpha for each of {', '.join(s.targets)}. Received: {alphas}")
-        residual = any(s.h[t].attrs['residual_db'] > RESIDUAL_DB for t in s)
-        spec = make_spec(folder.name, s.targets, s.config, architecture, arguments, s.recipe.to_dict(), residual)
-        spec['training_songs'] = s.songs(train_tracks)
+        songs = s.songs(train_tracks)
+        spec = ModelSpec(folder.name, s.targets, s.config, architecture, arguments, s.recipe.to_dict(), leaves_residual(s))
     if parent:
-        spec['parent'] = {k: parent[k] for k in ('name', 'weights_sha256')}
-        spec['training_songs'] += [o for o in parent.get('training_songs', []) if o not in spec['training_songs']] # its weights have heard them
-    return spec, train_tracks, valid_tracks, alphas
+        songs += [o for o in parent.training_songs or () if o not in songs] # its weights have heard them
+        spec = replace(spec, parent={'name': parent.name, 'weights_sha256': parent.weights_sha256})
+    return replace(spec, training_songs=songs), train_tracks, valid_tracks, alphas
 
 def _bins(store_path, tracks, balance):
     if not balance: return None
@@ -354,7 +354,7 @@ def _batch_size(size, folder, spec, alphas, precision, optimizer, n_devices):
     with np.load(path, allow_pickle=False) as f: return json.loads(str(f['about']))['settings']['batch_size']
 
 def find_batch_size(
-    spec:dict, # From `make_spec`
+    spec:ModelSpec, # What to build
     alphas:list[float], # Weight of each target in the loss
     precision:str='float32', # `float32` or `mixed_bfloat16`
     optimizer:str='adam', # `adam` (AdamW) or `sgd`
@@ -382,7 +382,7 @@ LEARNT = .7 # of its loss at the start: what must be left at most of one batch
 
 def check_training(
     store_path:str|Path, # The store
-    architecture:str='strided_unet', # A name in `songsep.unet.ARCHITECTURES`
+    architecture:str='strided_unet', # A name in `songsep.folder.ARCHITECTURES`
     arguments:dict|None=None, # Arguments of the architecture, besides the shape
     batch_size:int=8, # Segments a step
     learning_rate:float=1e-3, # Step size, above 0
@@ -404,7 +404,7 @@ def check_training(
     found = {'sum_db': sum_error_db(store_path, batches.index[::max(1, len(batches.index)//32)]), 'learnt': losses[-1]/losses[0],
              'against_mixture': of(lambda x, y: model.predict_on_batch(x))/of(lambda x, y: np.broadcast_to(x, y.shape))}
     faults = []
-    if found['sum_db'] > SUM_DB and not spec['residual']: faults.append(f"the targets differ from the mixture by {found['sum_db']:.0f} dB, more than {SUM_DB}: check recipe and stems")
+    if found['sum_db'] > SUM_DB and not spec.leaves_rest: faults.append(f"the targets differ from the mixture by {found['sum_db']:.0f} dB, more than {SUM_DB}: check recipe and stems")
     if not found['learnt'] <= LEARNT: faults.append(f"in {steps} steps the loss of one batch fell to {found['learnt']:.0%} only of what it was: try another learning rate than {learning_rate:g}")
     if not found['against_mixture'] < 1: faults.append(f"after the first epoch the loss is {found['against_mixture']:.0%} of what the untouched mixture has: check data and learning rate, or give it more steps")
     if faults: raise SongsepError(f"{store_path} should not be trained on like this: {'; '.join(faults)}.")

@@ -18,7 +18,8 @@ for p in sorted(Path(sys.argv[1], 'songsep').rglob('[a-z]*.py')):
     importlib.import_module('.'.join(p.relative_to(sys.argv[1]).with_suffix('').parts))
 from songsep.core import Config, SongsepError
 from songsep.dataset import Batches, make_dataset
-from songsep.models import export_model, finish_model, open_model
+from songsep.export import export_model, finish_model
+from songsep.models import open_model
 from songsep.prepare import prepare
 from songsep.songs import separate_song
 from songsep.store import SpectrogramStore

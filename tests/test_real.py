@@ -83,7 +83,8 @@ def test_demo(tmp_path):
 
 @pytest.mark.parametrize('name', ['drums', 'band'])
 def test_shipped_models_are_the_same_on_both_engines(name):
-    from songsep.models import TOLERANCE, example_input, open_model
+    from songsep.export import TOLERANCE, example_input
+    from songsep.models import open_model
     fast, slow = open_model(name, 'onnx'), open_model(name, 'keras')
     X = example_input(fast.config)
     want = slow.forward(X)

@@ -1,16 +1,20 @@
 "What training promises: the same again, on where it stopped, and a plain word when it goes wrong."
 import importlib.util, json, os, socket, subprocess, sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 import keras, numpy as np, pytest
 from songsep.core import Config, SongsepError, read_json
 from songsep.dataset import Batches, py_dataset
+from songsep.evaluation import _separated, evaluate_tracks, medians, song_judge
 from songsep.prepare import prepare
 from songsep.store import SpectrogramStore, add_track
 from songsep.stems import find_tracks
-from songsep.recipes import load_recipe
+from songsep.recipes import load_recipe, recipe_from
 from songsep.synth.toy import toy_dataset
 from songsep.training import Checkpoint, OtherSettings, check_training, find_batch_size, make_optimizer, start_from, train
-from songsep.unet import build_model, load_model, make_spec, read_spec, save_model
+from songsep.folder import ModelSpec, build_model, load_model, read_spec, save_model
+from songsep.models import open_model
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = Config(sr=8000, segment=1., n_fft=512, hop_length=128)
@@ -71,7 +75,7 @@ def test_wrong_values_are_refused(tmp_path, store, kw):
     with pytest.raises(SongsepError, match=next(iter(kw))): train(store, tmp_path/'m', epochs=1, **SMALL | kw)
 
 def test_songs_are_noted(whole):
-    songs = read_spec(whole)['training_songs']
+    songs = read_spec(whole).training_songs
     assert len(songs) == 4 and all(o.keys() == {'name', 'uuid'} and o['uuid'] for o in songs)
 
 def test_batch_size_is_found_and_kept(store, whole, monkeypatch):
@@ -138,7 +142,7 @@ def test_check_says_what_is_wrong(tmp_path):
 @pytest.mark.parametrize('architecture', ['unet', 'strided_unet'])
 def test_channels_follow_their_names(tmp_path, architecture):
     args = dict(filters=(4, 8)) | (dict(bottleneck=8) if architecture == 'unet' else {})
-    spec = lambda *targets: make_spec('m', targets, CONFIG, architecture, args)
+    spec = lambda *targets: ModelSpec('m', targets, CONFIG, architecture, args)
     parent, X = build_model(spec('a', 'b')), np.random.default_rng(0).uniform(size=(1, 257, 63, 1)).astype('float32')
     save_model(tmp_path/'p', parent, spec('a', 'b'))
     want = np.asarray(parent(X))
@@ -148,8 +152,24 @@ def test_channels_follow_their_names(tmp_path, architecture):
         assert known == [t for t in targets if t in 'ab']
         got = np.asarray(child(X))
         for t in known: np.testing.assert_allclose(got[..., targets.index(t)], want[..., 'ab'.index(t)], rtol=1e-4, atol=1e-6)
-    other = spec('a', 'b') | {'arguments': args | dict(filters=(4, 6))}
+    other = replace(spec('a', 'b'), arguments=args | dict(filters=(4, 6)))
     with pytest.raises(SongsepError, match='same architecture'): start_from(build_model(other), other, tmp_path/'p')
+
+# The judge
+
+TWO = {'name': 'two', 'Mixing key': 'program_num', 'Recipes': {'bass': [*range(32, 40)], 'drums': [128]}}
+
+@pytest.mark.parametrize('recipe', [load_recipe('bass'), load_recipe('piano'), recipe_from(TWO, 'two')], ids=lambda r: r.name)
+def test_the_judge_hears_the_model_that_ships(tmp_path, recipe):
+    "Also where targets leave something over, and where there is one target"
+    learned, heard = (toy_dataset(tmp_path/k, n_tracks=2, seconds=4, sr=8000, seed=i) for i,k in enumerate(('learned', 'heard')))
+    with SpectrogramStore.create(tmp_path/'a.h5', CONFIG, recipe) as s: prepare(s, find_tracks(learned))
+    train(tmp_path/'a.h5', tmp_path/'model', epochs=1, n_batches=1, **SMALL | dict(validation=.5))
+    net, spec = load_model(tmp_path/'model')
+    assert spec.stems == [*recipe.targets, 'residuals']
+    ships = evaluate_tracks(partial(_separated, open_model(tmp_path/'model', 'keras')), find_tracks(heard), recipe)
+    judged = song_judge(tmp_path/'a.h5', [heard])(net)
+    for t,want in medians(ships).items(): assert judged[f'sdr_{t}'] == pytest.approx(want['sdr'], abs=1e-3)
 
 # Several processes
 

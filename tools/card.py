@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from songsep.core import read_json
 from songsep.evaluation import scores_table
-from songsep.models import write_card
+from songsep.folder import write_card
 
 folder, *scores = map(Path, sys.argv[1:])
 text = (Path(__file__).parent/'cards'/f'{folder.name}.md').read_text(encoding='utf-8')

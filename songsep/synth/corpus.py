@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 import numpy as np
-from ..core import SongsepError, run_jobs
+from ..core import SongsepError
+from ..jobs import run_jobs
 from .slakh import file_md5, gm_meta, tracks_made, write_track
 from .midi import read_midi, write_midi
 from .samplers import find_soundfonts, open_sampler
