@@ -11,7 +11,8 @@ from html import escape
 from pathlib import Path
 from string import Template
 from tempfile import TemporaryDirectory
-from .core import SongsepError, read_json, write_aside
+from .core import SongsepError, write_aside
+from .folder import read_spec
 from .models import find_model, open_model
 from .songs import DEMO
 from .console import ASSETS, empty_console
@@ -86,16 +87,16 @@ def page_model(
 ) -> dict: # `name`, `stems`, `sr` (Hz), `bytes` to load, `crc32` of the graph, `files`
     "What the page has to know of a model."
     folder = Path(folder)
-    spec = read_json(folder/'model.json')
-    if (kind := spec.get('kind', 'magnitude')) != 'magnitude':
-        raise SongsepError(f"{folder} is a model of the kind {kind}, and the page runs models of magnitudes only.")
+    spec = read_spec(folder)
+    if spec.kind != 'magnitude':
+        raise SongsepError(f"{folder} is a model of the kind {spec.kind}, and the page runs models of magnitudes only.")
     model = open_model(folder, 'onnx') # says so if there is no graph
     if not _is_fft_size(model.config.n_fft):
         raise SongsepError(f"{folder} has frames of {model.config.n_fft} samples, which the page can't transform: "
                            "n_fft must be a multiple of 32 of the factors 2, 3 and 5.")
     files = [o for o in ('model.json', 'model.onnx', 'model.onnx.data') if (folder/o).exists()]
     size = sum((folder/o).stat().st_size for o in files)
-    return dict(name=folder.resolve().name, stems=model.stems, sr=model.config.sr, bytes=size, crc32=spec['onnx_crc32'], files=files)
+    return dict(name=folder.resolve().name, stems=model.stems, sr=model.config.sr, bytes=size, crc32=spec.onnx_crc32, files=files)
 
 # %% ../nbs/26_browser.ipynb #0015
 POLICY = ("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; worker-src 'self'; "

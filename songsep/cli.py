@@ -69,7 +69,7 @@ def _models_elsewhere(incomplete:str):
     from songsep.pull import PUBLISHED
     return _among(*PUBLISHED)(incomplete)
 
-RECIPES = ('drums', 'band', 'piano', 'guitar', 'bass')
+RECIPES = ('drums', 'band', 'four', 'piano', 'guitar', 'bass')
 RECIPE_HELP = f"A recipe file, or {', '.join(RECIPES)}"
 ARCHITECTURES = ('strided_unet', 'unet', 'tfc_tdf_unet', 'spleeter_unet') # of songsep.unet, which takes seconds to import
 
@@ -135,6 +135,7 @@ def separate(
     overwrite:Annotated[bool, typer.Option('--overwrite', help='Replace files of another song, model or setting; what is done already is skipped in any case', rich_help_panel=FILES)]=False,
     resume:Annotated[bool, typer.Option('--resume/--no-resume', help='Continue what was stopped, or begin anew')]=True,
     engine:Annotated[str, typer.Option(help='auto, onnx or keras', autocompletion=_among('auto', 'onnx', 'keras'))]='auto',
+    device:Annotated[str, typer.Option(help='What ONNX Runtime computes on: auto, cpu, cuda, coreml or directml', autocompletion=_among('auto', 'cpu', 'cuda', 'coreml', 'directml'))]='auto',
     dask:Annotated[Optional[str], typer.Option(help='Address of a Dask scheduler, to spread songs over its workers')]=None,
     report:Annotated[bool, typer.Option('--report', help='Write a page to listen with, console.html, beside the stems', rich_help_panel=FILES)]=False,
     quiet:Quiet=False,
@@ -155,7 +156,7 @@ def separate(
     depth = _one_of('bit depths', 'same', **{'bit-depth': bit_depth, 'int24': int24 and '24', 'float32': float32 and 'float32'})
     filename = _one_of('file names', FILENAME, filename=filename, filename_format=filename_format)
     output = Output(tuple(stems.split(',')) if stems else (), tuple(mix or ()), two_stems, fmt, depth, filename)
-    done = separate_songs(songs, out, model, output, engine, overwrite, resume, dask, _say(quiet or as_json), quiet)
+    done = separate_songs(songs, out, model, output, engine, overwrite, resume, dask, _say(quiet or as_json), quiet, device)
     if report: _write_consoles(done, songs, out, output, _say(quiet or as_json))
     if as_json: _print_json(_receipts(done, out, output))
     _fail_for(done, quiet or as_json)
@@ -400,13 +401,21 @@ def models_pull(
 
 @models.command('import')
 def models_import(
-    path:Annotated[Path, typer.Argument(help="A folder with a Spleeter checkpoint, or the first version's modelCheckpoint.h5", show_default=False)],
+    path:Annotated[Path, typer.Argument(help="A folder with a Spleeter checkpoint, the first version's modelCheckpoint.h5, or an ONNX graph of HTDemucs or MDX-Net", show_default=False)],
     name:Annotated[Optional[str], typer.Option(help='Name of the model')]=None,
-    out:Models=Path('saved_models')
+    out:Models=Path('saved_models'),
+    stems:Annotated[Optional[str], typer.Option(help='Names of its stems in order; of MDX-Net, the stem and the rest', show_default='the usual ones')]=None,
+    n_fft:Annotated[Optional[int], typer.Option(help='MDX-Net: frame length, samples', show_default='6144')]=None,
+    hop_length:Annotated[Optional[int], typer.Option(help='MDX-Net: step between frames, samples', show_default='1024')]=None,
+    compensate:Annotated[Optional[float], typer.Option(help='MDX-Net: by how much its answer is made louder, a factor', show_default='1')]=None
 ):
     "Make a model of weights from elsewhere."
     from songsep.pull import import_model
-    with _quiet_tensorflow(): folder = import_model(path, out, name)
+    mdx = {k: v for k,v in dict(n_fft=n_fft, hop_length=hop_length, compensate=compensate).items() if v}
+    names = stems.split(',') if stems else None
+    if path.suffix == '.onnx': folder = import_model(path, out, name, names, **mdx)
+    else:
+        with _quiet_tensorflow(): folder = import_model(path, out, name, names)
     print(f"{folder}: songsep separate SONG --model {folder.name}")
 
 @models.command('export')

@@ -7,8 +7,7 @@ __all__ = ['SongsepError', 'Config', 'config_from', 'check_config', 'Project', '
            'write_json', 'read_json', 'sha256', 'safe_name', 'versions']
 
 # %% ../nbs/00_core.ipynb #0002
-import errno, hashlib, json, os, re, shutil, warnings
-from collections.abc import Callable, Iterator
+import errno, hashlib, json, os, re, shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version

@@ -21,7 +21,8 @@ from .check import refuse_leak
 from .prepare import leaves_residual
 from .folder import ModelSpec
 from .models import Model, open_model
-from .separation import ratio_masks, separate_blocks
+from .kinds import ratio_masks
+from .separation import separate_blocks
 from .spectrogram import istft, stft
 from .store import SpectrogramStore
 from .stems import Track, find_tracks
@@ -217,6 +218,7 @@ def evaluate_model(
     "Score a model, baselines and oracles on the same songs."
     from tqdm import tqdm
     m = open_model(model)
+    if not recipe and not m.spec.recipe: raise SongsepError(f"model {m.spec.name} was trained elsewhere, with no recipe. Name one that fits its stems: {', '.join(m.stems)}.")
     r = load_recipe(recipe) if recipe else recipe_from(m.spec.recipe, m.spec.recipe['name'])
     if unknown := set(r.targets) - set(m.stems): raise SongsepError(f"model {m.spec.name} has no {', '.join(sorted(unknown))}. It gives {', '.join(m.stems)}.")
     tracks = [t for d in datasets for t in find_tracks(d)]

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from .core import Config, Project, SongsepError
-from .folder import ModelSpec, read_spec
-from .engines import ENGINES, has_graph, keras_engine, onnx_engine, piece_threads
+from .folder import GRAPH, ModelSpec, read_spec
+from .engines import ENGINES, find_device, has_graph, keras_engine, onnx_engine, piece_threads
 from .pull import PUBLISHED
 
 # %% ../nbs/20_models.ipynb #0005
@@ -48,8 +48,9 @@ class Model:
     folder:Path # Where it lives
     spec:ModelSpec # What it is
     engine:str # `onnx` or `keras`
-    forward:Callable # (n, bins, frames, channels) to (n, bins, frames, targets*channels), target by target; magnitudes, float32
+    forward:Callable # What `songsep.kinds` sees to what it says; of magnitudes (n, bins, frames, channels) to (n, bins, frames, targets*channels)
     threads:int=1 # How many may call `forward` at the same time
+    device:str='cpu' # What it computes on
     @property
     def config(self) -> Config: # Of its description
         "How its spectrograms are made."
@@ -72,22 +73,24 @@ class Model:
 def open_model(
     name:str|Path='drums', # A model's name, or its folder
     engine:str='auto', # `onnx`, `keras`, or `auto`: ONNX where the model has its graph
-    root:str|Path='.' # A project's root
+    root:str|Path='.', # A project's root
+    device:str='auto' # For ONNX: `auto`, `cpu`, `cuda`, `coreml` or `directml`
 ) -> Model: # Ready to run
     "Load a model."
     if engine not in ENGINES: raise SongsepError(f"engine must be one of {', '.join(ENGINES)}. Received: {engine}")
     folder = find_model(name, root)
     spec = read_spec(folder)
     current = has_graph(folder, spec)
-    if engine == 'auto': engine = 'onnx' if current else 'keras'
+    if engine == 'auto': engine = 'onnx' if current or spec.architecture == GRAPH else 'keras'
     if engine == 'keras': return Model(folder, spec, engine, keras_engine(folder))
     if not current: raise SongsepError(f"{folder} has no ONNX graph that belongs to its model.json. Use --engine keras.")
-    return Model(folder, spec, engine, onnx_engine(folder/'model.onnx'), piece_threads())
+    device = find_device(device)
+    return Model(folder, spec, engine, onnx_engine(folder/'model.onnx', device), piece_threads(), device)
 
 # %% ../nbs/20_models.ipynb #0031
 def model_facts(
     root:str|Path='.' # A project's root
-) -> dict: # Name to `folder`, `stems`, `max_hz`, `megabytes`, `engines`; to `error` where it can't be read; to `pull`, a command, where it is not here yet
+) -> dict: # Name to `folder`, `stems`, `max_hz`, `megabytes`, `engines`, `licence`; to `error` where it can't be read; to `pull`, a command, where it is not here yet
     "All models at hand and those that can be pulled."
     out = {name: {'folder': str(folder)} for name,folder in list_models(root).items()}
     for o in out.values():
@@ -98,7 +101,8 @@ def model_facts(
             continue
         size = sum(p.stat().st_size for p in folder.glob('model.*'))
         o |= {'stems': spec.stems, 'max_hz': spec.config.max_hz or spec.config.sr/2, 'megabytes': round(size/1e6, 1),
-              'engines': ['onnx', 'keras'] if has_graph(folder, spec) else ['keras']}
+              'engines': ['onnx']*has_graph(folder, spec) + ['keras']*(spec.architecture != GRAPH),
+              'licence': spec.licence}
     return out | {name: {'pull': f'songsep models pull {name}'} for name in PUBLISHED if name not in out}
 
 # %% ../nbs/20_models.ipynb #0035
@@ -111,4 +115,5 @@ def models_table(
         return (name, ', '.join(o['stems']), f"{o['max_hz']/1000:.1f} kHz", f"{o['megabytes']:.0f}", ', '.join(o['engines']))
     rows = [('name', 'stems', 'up to', 'MB', 'engines')] + [row(k, o) for k,o in model_facts(root).items()]
     widths = [max(len(r[i]) for r in rows) for i in range(4)]
-    return '\n'.join('  '.join([*(c.ljust(w) for c,w in zip(r, widths)), r[4]]).rstrip() for r in rows)
+    lines = ['  '.join([*(c.ljust(w) for c,w in zip(r, widths)), r[4]]).rstrip() for r in rows]
+    return '\n'.join(lines + [f"{k}: {o['licence']}" for k,o in model_facts(root).items() if o.get('licence')])

@@ -18,7 +18,7 @@ from .core import SongsepError, safe_name, sha256, versions, write_json, read_js
 from .jobs import run_jobs
 from .audio import AUDIO_SUFFIXES, AudioWriter, is_lossy, probe, quantise, read_blocks, read_tags, subtype_like, write_tags
 from .models import Model, open_model
-from .separation import block_start, in_order, separate_blocks
+from .separation import in_order, resume_at, separate_blocks
 from .plots import show_stems
 
 # %% ../nbs/23_songs.ipynb #0005
@@ -92,9 +92,7 @@ class _Spool:
 
 def _compute(song, model, W, spool, progress):
     "Fill the spool from where it ends; returns the highest peak"
-    begin, second = (block_start(i, song.sr, model) for i in (0, 1))
-    first = (spool.samples - begin)//(second - begin) # the piece that is not whole yet
-    done = max(0, block_start(first, song.sr, model))
+    first, done = resume_at(spool.samples, song.sr, model)
     spool.keep(done)
     peak = max((float(np.abs(y).max()) for y in spool.blocks()), default=0.)
     with open(spool.path, 'ab') as out, open(spool.song, 'wb') as copy:
@@ -212,7 +210,7 @@ def _separate(song, out, model, output, weights, files, receipt_path, part, resu
         (part/f'{i}.{output.fmt}').replace(out/o)
     return {'song': song.path.name, 'sr': song.sr, 'channels': song.channels, 'samples': spool.samples, 'subtype': 'LOSSY' if lossy else subtype, 'gain': gain,
             'files': {k: os.path.relpath(out/o, receipt_path.parent) for k,o in files.items()}, 'level_db': dict(zip(weights, map(_power_db, power))), 'mix_level_db': _power_db(mix), 'sum_error_db': sum_db,
-            'config': model.config.to_dict(), 'versions': versions()}
+            'device': model.device, 'licence': model.spec.licence, 'config': model.config.to_dict(), 'versions': versions()}
 
 def _check_space(song, out, n, subtype):
     "Ask before the work, not after it"
@@ -238,11 +236,11 @@ def find_songs(
     return found
 
 @functools.lru_cache(1)
-def _warm(model, engine): return open_model(model, engine)
+def _warm(model, engine, device): return open_model(model, engine, device=device)
 
 def _one_job(job): # plain values, for another process
-    path, name, out, model, engine, output, overwrite = job
-    return separate_song(path, out, _warm(model, engine), Output(**output), name, overwrite)
+    path, name, out, model, engine, output, overwrite, device = job
+    return separate_song(path, out, _warm(model, engine, device), Output(**output), name, overwrite)
 
 def separate_songs(
     paths:list[str|Path], # Sound files, and folders to search
@@ -254,32 +252,34 @@ def separate_songs(
     resume:bool=True, # Continue what was killed
     dask:str|None=None, # Address of a Dask scheduler whose workers share these folders
     say:Callable=print, # Takes a sentence about each song
-    quiet:bool=False # No progress bar
+    quiet:bool=False, # No progress bar
+    device:str='auto' # For ONNX: `auto`, `cpu`, `cuda`, `coreml` or `directml`
 ) -> dict[str, dict]: # Name of a song to its receipt, or to the `SongsepError` that kept it from having one
     "Separate songs, on this machine or on a cluster."
     songs = find_songs(paths, out)
     if len(songs) > 1 and '{song}' not in output.filename: raise SongsepError(f"the file name {output.filename} would be the same for all songs. Put {{song}} into it.")
-    results = _on_cluster(songs, out, model, engine, output, overwrite, dask) if dask else _here(songs, out, model, engine, output, overwrite, resume, quiet)
+    if dask: results = _on_cluster(songs, out, model, engine, output, overwrite, dask, device)
+    else: results = _here(songs, out, model, engine, output, overwrite, resume, quiet, device)
     done = {}
     for name,r in results:
         done[name] = r
         say(str(r) if isinstance(r, SongsepError) else describe(r, (Path(out)/output.path(name, 'separation', 'json')).parent))
     return done
 
-def _on_cluster(songs, out, model, engine, output, overwrite, dask):
+def _on_cluster(songs, out, model, engine, output, overwrite, dask, device):
     if isinstance(model, Model): model, engine = model.folder, model.engine
     folder = str(model) if not Path(model).is_dir() else str(Path(model).resolve())
-    jobs = [(str(p.resolve()), name, str(Path(out).resolve()), folder, engine, asdict(output), overwrite) for name,p in songs.items()]
+    jobs = [(str(p.resolve()), name, str(Path(out).resolve()), folder, engine, asdict(output), overwrite, device) for name,p in songs.items()]
     for i,r in run_jobs(_one_job, jobs, dask=dask): yield jobs[i][1], r
 
-def _here(songs, out, model, engine, output, overwrite, resume, quiet):
+def _here(songs, out, model, engine, output, overwrite, resume, quiet, device):
     from tqdm.auto import tqdm
     for i,(name,p) in enumerate(songs.items(), 1):
         with tqdm(total=100, desc=name if len(songs) == 1 else f'{name} ({i} of {len(songs)})', unit='%', bar_format='{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left', disable=True if quiet else None, leave=False) as bar:
             def progress(fraction, stage): bar.update(int(95*fraction + (0 if stage == 'separating' else 5*fraction)) - bar.n)
             try:
                 probe(p) # before the model is waited for
-                model = model if isinstance(model, Model) else open_model(model, engine)
+                model = model if isinstance(model, Model) else open_model(model, engine, device=device)
                 yield name, separate_song(p, out, model, output, name, overwrite, resume, progress)
             except SongsepError as e: yield name, e
 

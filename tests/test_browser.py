@@ -9,8 +9,10 @@ from songsep.audio import write_audio
 from songsep.browser import POLICY, npm_packages, write_page
 from songsep.console import COLUMNS, ROWS, _magnitudes, _wave
 from songsep.core import Config, SongsepError
+from songsep.folder import spec_from
 from songsep.models import Model, find_model, open_model
-from songsep.separation import Stream, frame_sizes, ratio_masks, separate_blocks
+from songsep.kinds import Frames, frame_sizes, ratio_masks
+from songsep.separation import separate_blocks
 from songsep.songs import DEMO
 
 SR = 16000
@@ -49,7 +51,7 @@ def toy(spec):
     b, t, s, ch = np.ogrid[:c.n_bins, :c.n_frames, :S, :k]
     gains = np.sin(s + 1 + .01*b + .1*t + ch)
     def forward(X): return (X[:, :, :, None]*gains).astype('float32').reshape(*X.shape[:3], -1)
-    return Model(Path('.'), spec, c, 'toy', forward)
+    return Model(Path('.'), spec_from(spec), 'toy', forward)
 
 @pytest.fixture(scope='module')
 def node(built, tmp_path_factory):
@@ -80,7 +82,7 @@ def test_a_graphics_card_is_taken_if_it_is_right_and_faster(node):
     assert said['chosen'] == ['card', 'processor', 'processor', 'processor', 'processor'] # slower, wrong, not a number, failing
 
 def test_spectra_and_their_way_back_are_pythons(node):
-    stream, y = Stream(512, 128), song()[:1]
+    stream, y = Frames(512, 128), song()[:1]
     D = stream.transform(y)[0]
     packed = floats(node/'transform.f32', -1, 512)
     assert level(packed[:, 2:].reshape(-1, 255, 2)[..., 0].T, D[1:-1].real) < -110

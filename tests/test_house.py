@@ -91,7 +91,7 @@ def test_imports_stand_in_cells_of_their_own(path):
 
 # Light imports
 
-LIGHT = [o for o in NUMBERS if NUMBERS[o] < (10, '')] + [o for o in ("separation", "songs", "doctor", "cli") if o in NUMBERS]
+LIGHT = [o for o in NUMBERS if NUMBERS[o] < (10, '')] + [o for o in ("folder", "engines", "models", "separation", "songs", "doctor", "cli") if o in NUMBERS]
 
 def test_import_is_light():
     code = f'''import importlib, sys

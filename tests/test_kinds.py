@@ -1,0 +1,151 @@
+"Whatever a network hears, magnitudes, complex spectrograms or sound: a song comes back whole, at any rate, in any format, after any kill."
+from pathlib import Path
+import numpy as np, onnx, pytest, soundfile as sf
+from onnx import helper, numpy_helper
+from songsep.core import Config, SongsepError, read_json
+from songsep.engines import checksum, find_device
+from songsep.folder import ModelSpec, write_spec
+from songsep.graphs import demucs_spec, graph_shapes, import_graph, mdx_spec
+from songsep.kinds import KINDS, Inner
+from songsep.models import Model, open_model
+from songsep.separation import resume_at, separate_blocks
+from songsep.songs import Output, separate_song
+
+SPECS = {
+    'magnitude': ModelSpec('m', ['drums', 'rest'], Config(16000, 1., 1024, 256), 'graph'),
+    'complex': ModelSpec('c', ['vocals'], Config(16000, 63*256/16000, 1024, 256), 'graph', kind='complex', takes_rest='band'),
+    'waveform': ModelSpec('w', ['drums', 'other', 'vocals'], Config(16000, 1., 1024, 256), 'graph', kind='waveform', takes_rest='other')}
+SHAPES = {'magnitude': ('n', 513, 63, 1), 'complex': (1, 4, 513, 64), 'waveform': (1, 2, 16000)}
+
+def graph(path, kind):
+    "Each target gets a half of what there is, and of magnitudes the second an eighth"
+    spec, shape = SPECS[kind], SHAPES[kind]
+    info = lambda name, shape: helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+    if kind == 'magnitude': factor, out = np.float32([.5, .125]), (*shape[:3], 2)
+    elif kind == 'complex': factor, out = np.float32([.5]), shape
+    else: factor, out = np.full((1, 3, 1, 1), .5, 'float32'), (1, 3, 2, 16000)
+    nodes = [helper.make_node('Mul', ['wide' if kind == 'waveform' else 'x', 'factor'], ['y'])]
+    constants = [numpy_helper.from_array(factor, 'factor'), numpy_helper.from_array(np.int64([1]), 'axis')]
+    if kind == 'waveform': nodes.insert(0, helper.make_node('Unsqueeze', ['x', 'axis'], ['wide']))
+    g = helper.make_graph(nodes, kind, [info('x', shape)], [info('y', out)], constants)
+    onnx.save(helper.make_model(g, opset_imports=[helper.make_opsetid('', 18)], ir_version=9), path)
+    return spec
+
+@pytest.fixture(scope='module', params=KINDS)
+def model(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    spec = graph(folder/'model.onnx', request.param)
+    write_spec(folder, ModelSpec(**vars(spec) | dict(weights_sha256='0'*64, onnx_crc32=checksum(folder/'model.onnx'))))
+    return open_model(folder)
+
+def noise(channels, n, seed=0): return np.random.default_rng(seed).normal(size=(channels, n)).astype('float32')*.1
+def whole(y, sr, model, size=1 << 16): return np.concatenate([*separate_blocks((y[:, i:i+size] for i in range(0, y.shape[1], size)), sr, model)], -1)
+def db(x): return 20*np.log10(np.abs(x).max() + 1e-12)
+
+# Whole, and summing to the song
+
+@pytest.mark.parametrize('sr', [16000, 8000, 22050, 44100, 48000])
+@pytest.mark.parametrize('channels', [1, 2, 3, 6])
+@pytest.mark.parametrize('n', [1, 5000, 70_001])
+def test_a_song_comes_back_whole(model, sr, channels, n):
+    y = noise(channels, n)
+    stems = whole(y, sr, model)
+    assert stems.shape == (len(model.stems), channels, n) and db(stems.sum(0) - y) < -100
+
+def test_half_is_half(model):
+    "The first target of each toy is a half, or of magnitudes four fifths"
+    y = np.sin(2*np.pi*440*np.arange(100_000)/16000)[None].repeat(2, 0).astype('float32')
+    share = .8 if model.spec.kind == 'magnitude' else .5
+    assert db((whole(y, 16000, model)[0] - share*y)[:, 2000:-2000]) < -60
+
+def test_the_rest_may_be_no_target():
+    "A network of sound whose two targets are thirds leaves a third"
+    spec = ModelSpec('w', ['a', 'b'], Config(16000, 1., 1024, 256), 'graph', kind='waveform', takes_rest='left')
+    model = Model(Path('w'), spec, 'onnx', lambda x: np.stack([x, x], 1)/3)
+    y = noise(2, 50_000)
+    stems = whole(y, 16000, model)
+    assert spec.stems == ['a', 'b', 'left'] and db(stems - y/3) < -90
+
+@pytest.mark.parametrize('sr', [16000, 44100])
+def test_the_block_size_leaves_no_trace(model, sr):
+    y = noise(2, 150_001)
+    assert db(whole(y, sr, model) - whole(y, sr, model, 10_007)) < -90
+
+def test_a_run_goes_on_in_the_middle(model):
+    y = noise(2, 400_000)
+    first, start = resume_at(300_000, 16000, model)
+    late = np.concatenate([*separate_blocks([y], 16000, model, first)], -1)
+    assert 0 < start <= 300_000 and late.shape[-1] == y.shape[1] - start
+    assert db(late - whole(y, 16000, model)[..., start:]) < -90
+
+def test_a_song_that_is_resampled_begins_anew(model):
+    if model.spec.kind != 'magnitude': assert resume_at(300_000, 44100, model) == (0, 0)
+
+# Files
+
+@pytest.mark.parametrize('fmt,depth', [('wav', '16'), ('wav', '24'), ('wav', 'float32'), ('flac', '16'), ('ogg', 'same'), ('mp3', 'same')])
+def test_every_format(model, tmp_path, fmt, depth):
+    sf.write(tmp_path/'song.wav', noise(2, 44100).T, 44100, subtype='PCM_16')
+    receipt = separate_song(tmp_path/'song.wav', tmp_path/'out', model, Output(fmt=fmt, bit_depth=depth))
+    assert set(receipt['files']) == set(model.stems) and receipt['device'] == model.device == find_device()
+    parts = [sf.read(tmp_path/'out'/'song'/f)[0] for f in receipt['files'].values()]
+    assert all(abs(len(p) - 44100) < 3000*(fmt == 'mp3') + 1 for p in parts)
+    if fmt in ('wav', 'flac'): assert receipt['sum_error_db'] < -90
+
+@pytest.mark.parametrize('sr', [16000, 44100])
+def test_stopped_and_started_again(model, tmp_path, sr):
+    sf.write(tmp_path/'song.wav', noise(2, 30*sr).T, sr)
+    separate_song(tmp_path/'song.wav', tmp_path/'whole', model)
+    class Stop(BaseException): "As Ctrl-C would, it leaves everything where it is"
+    def stop(share, stage):
+        if share > .5: raise Stop
+    with pytest.raises(Stop): separate_song(tmp_path/'song.wav', tmp_path/'cut', model, progress=stop)
+    assert not list((tmp_path/'cut').rglob('*.wav'))
+    seen = []
+    separate_song(tmp_path/'song.wav', tmp_path/'cut', model, progress=lambda share, stage: seen.append(share))
+    if model.spec.kind == 'magnitude' or sr == 16000: assert seen[0] > .4
+    files = [{p.name: p.read_bytes() for p in (tmp_path/k).rglob('*.wav')} for k in ('whole', 'cut')]
+    assert files[0] == files[1] and len(files[0]) == len(model.stems)
+
+# HTDemucs' inner spectrogram, as its own code has it
+
+def test_the_inner_spectrogram_is_demucs():
+    torch = pytest.importorskip('torch')
+    n, hop, n_fft = 343980, 1024, 4096
+    y = noise(2, n)
+    le, pad = -(-n//hop), hop//2*3
+    padded = torch.nn.functional.pad(torch.from_numpy(y), (pad, pad + le*hop - n), mode='reflect')
+    z = torch.stft(padded, n_fft, hop, window=torch.hann_window(n_fft), normalized=True, center=True, return_complex=True, pad_mode='reflect')
+    z = z[..., :-1, 2:2+le]
+    inner = Inner(Config(44100, 7.8))
+    got = inner.see(y)
+    want = torch.view_as_real(z).permute(0, 3, 1, 2).reshape(4, *z.shape[1:]).numpy()
+    assert got.shape == want.shape and np.abs(got - want).max() < 1e-5
+    z = torch.nn.functional.pad(torch.nn.functional.pad(z, (0, 0, 0, 1)), (2, 2))
+    x = torch.istft(z, n_fft, hop, window=torch.hann_window(n_fft), normalized=True, length=hop*le + 2*pad, center=True)[..., pad:pad+n]
+    assert np.abs(inner.say(got[None, None], np.zeros((1, 1, 2, n), 'float32'))[0] - x.numpy()).max() < 1e-5
+
+# Graphs
+
+def test_graphs_are_known_by_their_shapes(tmp_path):
+    spec = demucs_spec(([(1, 2, 343980), (1, 4, 2048, 336)], [(1, 6, 4, 2048, 336), (1, 6, 2, 343980)]))
+    assert spec.stems == ['drums', 'bass', 'other', 'vocals', 'guitar', 'piano'] and spec.rest == 'other' and spec.config.segment == 7.8
+    spec = mdx_spec(([(1, 4, 3072, 256)], [(1, 4, 3072, 256)]), 'm', 'vocals', n_fft=7680)
+    assert (spec.config.n_bins, spec.config.n_frames, spec.stems) == (3072, 256, ['vocals', 'instrumental'])
+    with pytest.raises(SongsepError, match='--n-fft'): mdx_spec(([(1, 4, 3072, 256)],)*2, 'm', n_fft=4096)
+
+def test_an_imported_graph_says_its_licence(tmp_path):
+    graph(tmp_path/'g.onnx', 'complex')
+    folder = import_graph(tmp_path/'g.onnx', tmp_path, 'mine', ['vocals', 'band'], 'For my friends only.', n_fft=1024, hop_length=256)
+    assert open_model(folder).spec.licence == 'For my friends only.' and 'For my friends only.' in (folder/'README.md').read_text()
+    sf.write(tmp_path/'song.wav', noise(2, 44100).T, 44100)
+    assert separate_song(tmp_path/'song.wav', tmp_path/'out', open_model(folder))['licence'] == 'For my friends only.'
+    assert read_json(tmp_path/'out'/'song'/'separation.json')['licence'] == 'For my friends only.'
+    with pytest.raises(SongsepError, match='exists already'): import_graph(tmp_path/'g.onnx', tmp_path, 'mine')
+    with pytest.raises(SongsepError, match='--engine onnx'): open_model(folder, 'keras')
+    (tmp_path/'bad.onnx').write_bytes((tmp_path/'g.onnx').read_bytes()[:60])
+    with pytest.raises(SongsepError): import_graph(tmp_path/'bad.onnx', tmp_path)
+    assert not list(tmp_path.glob('.*'))
+
+def test_an_unknown_device_is_a_sentence():
+    with pytest.raises(SongsepError, match='device must be one of auto'): find_device('abacus')
