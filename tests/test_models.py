@@ -115,7 +115,7 @@ def test_one_of_its_networks_for_one_channel(checkpoint, tmp_path):
     small = narrow_spleeter(tmp_path/'two', tmp_path/'small', 'vocals', filters=(16, 32, 64))
     assert small.get_layer('stem0_up0').get_weights()[0].tolist() == model.get_layer('stem0_up3').get_weights()[0][..., :64].tolist()
     assert small.get_layer('stem0_norm3').get_weights()[0].tolist() == model.get_layer('stem0_norm9').get_weights()[0].tolist()
-    assert load_model(tmp_path/'small')[1]['targets'] == ['vocals']
+    assert load_model(tmp_path/'small')[1].targets == ('vocals',)
     with pytest.raises(SongsepError, match='no Spleeter network for drums'): narrow_spleeter(tmp_path/'two', tmp_path/'x', 'drums')
 
 def test_what_is_no_spleeter(tmp_path):
