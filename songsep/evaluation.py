@@ -263,7 +263,8 @@ def _leaks(scores): # a sentence for each model whose stems are silent somewhere
 def _ways(scores): # a sentence for each model
     for n in set(scores) - set(METHODS) if {'mixture', 'ideal mask'} <= set(scores) else ():
         sdr, si_sdr = (way_to_ideal(scores, n, k) for k in ('sdr', 'si_sdr'))
-        yield f"From the untouched mixture to the ideal mask, {n} goes " + ', '.join(f"{sdr[t]:.0f} % (SI-SDR {si_sdr[t]:.0f} %) of the way for {t}" for t in sdr) + '.'
+        known = [t for t in sdr if np.isfinite(sdr[t])]
+        if known: yield f"From the untouched mixture to the ideal mask, {n} goes " + ', '.join(f"{sdr[t]:.0f} % (SI-SDR {si_sdr[t]:.0f} %) of the way for {t}" for t in known) + '.'
 
 def scores_table(
     scores:dict, # From `evaluate_model`

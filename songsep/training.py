@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'BEFORE', 'PROCESSES', 'PRECISIONS', 'SUM_DB', 'LEARNT', 'make_optimizer', 'step_schedule',
-           'cosine_schedule', 'plateau_schedule', 'OtherSettings', 'averaged', 'Checkpoint', 'start_from', 'list_gpus',
-           'all_devices', 'train', 'find_batch_size', 'check_training', 'sum_error_db']
+           'cosine_schedule', 'plateau_schedule', 'OtherSettings', 'averaged', 'Checkpoint', 'start_from',
+           'average_models', 'list_gpus', 'all_devices', 'train', 'find_batch_size', 'check_training', 'sum_error_db']
 
 # %% ../nbs/13_training.ipynb #0002
 import json, os, time
@@ -206,6 +206,24 @@ def start_from(
             for t in known: a[spec.targets.index(t)] = b[was.targets.index(t)]
             new.assign(np.moveaxis(a, 0, axes[0]))
     return known
+
+# %% ../nbs/13_training.ipynb #012b
+def average_models(
+    before:str|Path, # Folder of the model that a training started from, with the same targets
+    after:str|Path, # Folder of the model that came of it
+    folder:str|Path, # Where the average is written
+    share:float=.5 # 0 is all `before`, 1 all `after`
+) -> Path: # `folder`
+    "A model whose weights lie between those of two."
+    if not 0 <= share <= 1: raise SongsepError(f"share must lie between 0 and 1. Received: {share}")
+    (old, was), (new, spec) = load_model(before), load_model(after)
+    same = [getattr(was, k) == getattr(spec, k) for k in ('config', 'architecture', 'arguments', 'targets')]
+    if not all(same): raise SongsepError(f"{before} and {after} are models of different kinds, so their weights can't be averaged.")
+    for a,b in zip(old.weights, new.weights):
+        b.assign((1-share)*keras.ops.convert_to_numpy(a) + share*keras.ops.convert_to_numpy(b))
+    training = (spec.training or {}) | dict(averaged=share)
+    save_model(folder, new, replace(spec, name=Path(folder).name, training=training))
+    return Path(folder)
 
 # %% ../nbs/13_training.ipynb #0014
 PROCESSES = 'KERAS_DISTRIBUTION_JOB_ADDRESSES' # with ..._NUM_PROCESSES and ..._PROCESS_ID

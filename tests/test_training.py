@@ -12,7 +12,8 @@ from songsep.store import SpectrogramStore, add_track
 from songsep.stems import find_tracks
 from songsep.recipes import load_recipe, recipe_from
 from songsep.synth.toy import toy_dataset
-from songsep.training import Checkpoint, OtherSettings, check_training, find_batch_size, make_optimizer, start_from, train
+from songsep.training import (Checkpoint, OtherSettings, average_models, check_training, find_batch_size, make_optimizer, start_from,
+                              train)
 from songsep.folder import ModelSpec, build_model, load_model, read_spec, save_model
 from songsep.models import open_model
 
@@ -170,6 +171,18 @@ def test_the_judge_hears_the_model_that_ships(tmp_path, recipe):
     ships = evaluate_tracks(partial(_separated, open_model(tmp_path/'model', 'keras')), find_tracks(heard), recipe)
     judged = song_judge(tmp_path/'a.h5', [heard])(net)
     for t,want in means(ships).items(): assert judged[f'sdr_{t}'] == pytest.approx(want['sdr'], abs=1e-3)
+
+def test_an_average_lies_between_two_models(tmp_path):
+    spec = ModelSpec('m', ('a', 'b'), CONFIG, 'strided_unet', dict(filters=(4, 8)))
+    X = np.random.default_rng(0).uniform(size=(1, 257, 63, 1)).astype('float32')
+    for name in ('before', 'after'): save_model(tmp_path/name, build_model(spec), spec)
+    out = {share: np.asarray(load_model(average_models(tmp_path/'before', tmp_path/'after', tmp_path/'mean', share))[0](X)) for share in (0, .5, 1)}
+    for share,name in ((0, 'before'), (1, 'after')): np.testing.assert_allclose(out[share], np.asarray(load_model(tmp_path/name)[0](X)), atol=1e-5)
+    assert np.abs(out[.5] - out[0]).max() > 1e-3 and read_spec(tmp_path/'mean').training['averaged'] == 1
+    other = replace(spec, arguments=dict(filters=(4, 6)))
+    save_model(tmp_path/'other', build_model(other), other)
+    with pytest.raises(SongsepError, match="can't be averaged"): average_models(tmp_path/'other', tmp_path/'after', tmp_path/'mean')
+    with pytest.raises(SongsepError, match='between 0 and 1'): average_models(tmp_path/'before', tmp_path/'after', tmp_path/'mean', 2)
 
 # Several processes
 
