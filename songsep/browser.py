@@ -57,7 +57,8 @@ def npm_packages(
     folder = Path(cache or _cache())/f'browser-{hashlib.sha256(known).hexdigest()[:16]}'
     if folder.is_dir(): return folder
     if not shutil.which('npm'):
-        raise SongsepError('the page needs npm to fetch ONNX Runtime for the web. Install Node.js, which brings it, and try again.')
+        raise SongsepError('the page needs npm to fetch ONNX Runtime for the web. '
+                           'Install Node.js, which brings it, and try again.')
     folder.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix='.npm-', dir=folder.parent) as d:
         _npm_ci(Path(d))
@@ -96,17 +97,19 @@ def page_model(
                            "n_fft must be a multiple of 32 of the factors 2, 3 and 5.")
     files = [o for o in ('model.json', 'model.onnx', 'model.onnx.data') if (folder/o).exists()]
     size = sum((folder/o).stat().st_size for o in files)
-    return dict(name=folder.resolve().name, stems=model.stems, sr=model.config.sr, bytes=size, crc32=spec.onnx_crc32, files=files)
+    return dict(name=folder.resolve().name, stems=model.stems, sr=model.config.sr, bytes=size, crc32=spec.onnx_crc32,
+                files=files)
 
 # %% ../nbs/26_browser.ipynb #0015
-POLICY = ("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; worker-src 'self'; "
-          "img-src data:; media-src blob:; base-uri 'none'; form-action 'none'")
+POLICY = ("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; connect-src 'self'; "
+          "worker-src 'self'; img-src data:; media-src blob:; base-uri 'none'; form-action 'none'")
 SIGNED = '<meta name="generator" content="songsep page">'
 
 def _index(models):
     "The page's HTML: a choice of models, and a console for each"
     options = ''.join(f'<option>{escape(o["name"])}</option>' for o in models)
-    templates = '\n'.join(f'<template id="console-{escape(o["name"])}">{empty_console(o["stems"], o["sr"])}</template>' for o in models)
+    templates = '\n'.join(f'<template id="console-{escape(o["name"])}">{empty_console(o["stems"], o["sr"])}</template>'
+                          for o in models)
     source = Template((SOURCES/'index.html').read_text(encoding='utf-8'))
     return source.substitute(policy=POLICY, signed=SIGNED, options=options, templates=templates)
 
@@ -115,11 +118,14 @@ def _page_files(folders, song, vendor):
     models = [page_model(o) for o in folders]
     files = {f'vendor/{o.name}': o.read_bytes() for o in vendor.iterdir()}
     files |= {o.name: o.read_bytes() for o in SOURCES.iterdir() if o.suffix in ('.js', '.css')}
-    files |= {o: (ASSETS/o).read_bytes() for o in ('console.js', 'console.css')} | {f'demo/{song.name}': song.read_bytes()}
-    for m,folder in zip(models, folders): files |= {f"models/{m['name']}/{o}": (Path(folder)/o).read_bytes() for o in m['files']}
+    files |= {o: (ASSETS/o).read_bytes() for o in ('console.js', 'console.css')}
+    files[f'demo/{song.name}'] = song.read_bytes()
+    for m,folder in zip(models, folders):
+        files |= {f"models/{m['name']}/{o}": (Path(folder)/o).read_bytes() for o in m['files']}
     lock = json.loads((SOURCES/'package-lock.json').read_text(encoding='utf-8'))
     runtime = lock['packages']['node_modules/onnxruntime-web']['version']
-    loaded = sum(len(o) for k,o in files.items() if 'ort.webgpu' not in k and not k.startswith(('models/', 'demo/')))
+    common = sum(len(o) for k,o in files.items() if not k.startswith(('models/', 'demo/', 'vendor/ort.')))
+    loaded = {k: common + sum(len(files[f'vendor/ort.{k}.{o}']) for o in ('js', 'gz')) for k in ('wasm', 'webgpu')}
     facts = dict(models=models, demo=f'demo/{song.name}', bytes=loaded, runtime=runtime)
     return files | {'page.json': json.dumps(facts).encode(), 'index.html': _index(models).encode()}
 
@@ -134,7 +140,8 @@ def write_page(
     folder, folders = Path(folder), [find_model(o, root) for o in models]
     index = folder/'index.html'
     if folder.is_file(): raise SongsepError(f"{folder} is a file. Choose a folder.")
-    if folder.is_dir() and any(folder.iterdir()) and not (index.exists() and SIGNED in index.read_text(encoding='utf-8', errors='replace')):
+    ours = index.exists() and SIGNED in index.read_text(encoding='utf-8', errors='replace')
+    if folder.is_dir() and any(folder.iterdir()) and not ours:
         raise SongsepError(f"{folder} holds something else. Choose an empty folder, or one with an older page of songsep.")
     files = _page_files(folders, Path(song or next(DEMO.glob('*.flac'))), npm_packages(cache))
     index.unlink(missing_ok=True)
@@ -150,5 +157,5 @@ def page_frame(
 ) -> str: # An HTML fragment
     "The page inside another."
     source = f"{address.rstrip('/')}/index.html{'?small' if small else ''}"
-    return (f'<div class="songsep-page"><iframe title="Take a song apart" src="{escape(source)}" allow="autoplay" loading="lazy" '
-            f'style="width:100%;height:{height}px;border:0;display:block"></iframe></div>')
+    return (f'<div class="songsep-page"><iframe title="Take a song apart" src="{escape(source)}" allow="autoplay" '
+            f'loading="lazy" style="width:100%;height:{height}px;border:0;display:block"></iframe></div>')

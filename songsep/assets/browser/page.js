@@ -31,12 +31,12 @@ function opened(model) {
   if (engine?.name === model.name) return engine.ready
   engine?.worker.terminate()
   const worker = new Worker('worker.js', { type: 'module' }), key = `songsep ${model.name} ${model.crc32} ${facts.runtime}`
-  engine = { worker, name: model.name, key, heard: null, loaded: 0 }
+  engine = { worker, name: model.name, key, heard: null, loaded: 0, kind: 'wasm' }
   const own = engine
   own.ready = new Promise((done, failed) => {
     worker.onerror = e => failed(new Error(`the program for separating can't be loaded (${e.message ?? 'no reason was given'}). Reload the page.`))
     worker.onmessage = ({ data }) => {
-      if (data.loaded) own.loaded = data.loaded
+      if (data.loaded) Object.assign(own, { loaded: data.loaded, kind: data.kind })
       if (data.error) failed(new Error(data.error))
       if (data.opened) {
         if (data.opened.verdict) kept(key, data.opened.device)
@@ -198,7 +198,7 @@ async function all_files(mine) {
 
 function offer() {
   const { stems, sr, bytes } = chosen()
-  ui.limit.textContent = `${limit_sentence(longest(stems.length, sr))} The first song loads ${megabytes(bytes + facts.bytes)}.`
+  ui.limit.textContent = `${limit_sentence(longest(stems.length, sr))} The first song loads ${megabytes(bytes + facts.bytes.wasm)}, or ${megabytes(bytes + facts.bytes.webgpu)} where the browser offers a graphics card.`
 }
 
 async function demo() {
@@ -221,7 +221,7 @@ document.addEventListener('drop', e => {
 })
 setInterval(() => {
   if (!engine || engine.stems || !ui.form.classList.contains('busy')) return
-  say(`Loading the model: ${megabytes(engine.loaded)} of ${megabytes(chosen().bytes + facts.bytes)}.`)
+  say(`Loading the model: ${megabytes(engine.loaded)} of ${megabytes(chosen().bytes + facts.bytes[engine.kind])}.`)
 }, 250)
 
 songsep.page = { get job() { return job }, get engine() { return engine } } // for tests

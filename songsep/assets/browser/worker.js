@@ -25,7 +25,7 @@ async function has_card() {
 // `files` are those of the model's `folder`; `device` is what was found faster before, or `null`
 async function open({ folder, files, device }) {
   let loaded = 0
-  const progress = n => postMessage({ loaded: loaded += n }), kind = device !== 'wasm' && await has_card() ? 'webgpu' : 'wasm'
+  const kind = device !== 'wasm' && await has_card() ? 'webgpu' : 'wasm', progress = n => postMessage({ loaded: loaded += n, kind })
   const get = name => files.includes(name) ? fetch_bytes(`${folder}/${name}`, progress) : null
   const parts = [get('model.json'), get('model.onnx'), get('model.onnx.data'), runtime(kind, progress)]
   const [text, graph, data, ort] = await Promise.all([...parts, load_fft()]), spec = JSON.parse(new TextDecoder().decode(text))
