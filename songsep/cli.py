@@ -17,7 +17,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
-from .core import Config, SongsepError
+from .core import Config, SongsepError, needs
 
 # %% ../nbs/31_cli.ipynb #0005
 @contextmanager
@@ -34,7 +34,7 @@ def _quietly():
 @contextmanager
 def _quiet_tensorflow():
     "For work that loads TensorFlow on the way"
-    with _quietly(): import keras
+    with _quietly(), needs('train'): import keras
     yield
 
 def _examples(*lines): return '\n\n'.join(('Examples:', *lines)) # an empty line is what keeps Typer from joining them
@@ -69,9 +69,9 @@ def _models_elsewhere(incomplete:str):
     from songsep.pull import PUBLISHED
     return _among(*PUBLISHED)(incomplete)
 
-RECIPES = ('drums', 'band', 'four', 'piano', 'guitar', 'bass')
+RECIPES = ('drums', 'band', 'four', 'vocals', 'musdb', 'piano', 'guitar', 'bass')
 RECIPE_HELP = f"A recipe file, or {', '.join(RECIPES)}"
-ARCHITECTURES = ('strided_unet', 'unet', 'tfc_tdf_unet', 'spleeter_unet') # of songsep.unet, which takes seconds to import
+ARCHITECTURES = ('tfc_tdf_unet', 'strided_unet', 'unet', 'spleeter_unet') # of songsep.unet, which takes seconds to import
 
 # Options of several verbs
 
@@ -222,7 +222,7 @@ def submix(
         missing = f"; {', '.join(found['missing'])} listed without audio" if found['missing'] else ''
         print(f"{t.path/r.name}: {', '.join(r.targets)} and residuals sum to the mix within {found['sum_error_db']:.0f} dB{missing}")
 
-@app.command(rich_help_panel=LEARNING, epilog=_examples('songsep prepare my_songs -o drums.h5 --recipe drums', 'songsep prepare slakh/train -o band.h5 --recipe band --keep-phase --jobs 8'))
+@app.command(rich_help_panel=LEARNING, epilog=_examples('songsep prepare my_songs -o drums.h5 --recipe drums', 'songsep prepare slakh/train -o band.h5 --recipe band --jobs 8'))
 def prepare(
     datasets:Annotated[list[Path], typer.Argument(help='Folders of tracks, or single tracks', show_default=False)],
     out:Annotated[Path, typer.Option('-o', '--out', dir_okay=False, help='The HDF5 store to make or continue')]=Path('data/dictionaries/spectrogramData.h5'),
@@ -232,7 +232,7 @@ def prepare(
     n_fft:Annotated[int, typer.Option(help='Frame length, samples')]=Config.n_fft,
     hop_length:Annotated[int, typer.Option(help='Step between frames, samples')]=Config.hop_length,
     max_hz:Annotated[Optional[float], typer.Option(help='Highest frequency the model sees, Hz')]=None,
-    keep_phase:Annotated[bool, typer.Option('--keep-phase', help='Keep the phase (twice the size), so that training can remix songs')]=False,
+    keep_phase:Annotated[bool, typer.Option('--keep-phase/--no-phase', help='Keep the phase, so that training can remix songs; half the size without')]=True,
     most:Annotated[Optional[int], typer.Option(help='At most so many segments of a track')]=None,
     jobs:Jobs=None,
     dask:Dask=None,
@@ -243,24 +243,29 @@ def prepare(
     from songsep.prepare import prepare as run, stale_tracks
     from songsep.store import SpectrogramStore
     from songsep.stems import find_tracks
-    from songsep.recipes import check_recipe, load_recipe
-    r, tracks = load_recipe(recipe), [t for d in datasets for t in find_tracks(d)]
+    from songsep.recipes import check_recipe, load_recipe, refuse_empty
+    r, bad = load_recipe(recipe), []
+    tracks = [t for d in datasets for t in find_tracks(d, say=bad.append)]
+    if bad and not tracks: raise SongsepError('; '.join(bad))
     check_recipe(r, tracks)
+    if not out.exists(): refuse_empty(r, tracks)
     with SpectrogramStore.create(out, Config(sr, segment, n_fft, hop_length, max_hz), r, keep_phase) as store:
         if drop and (stale := stale_tracks(store, tracks)): store.drop(stale)
         added = run(store, tracks, most, _say(quiet), jobs, dask, progress=_bar(quiet))
         _say(quiet)(f"{out}: {added} tracks added, {len(store)} in all")
+    if bad: raise SongsepError(f"the other tracks are in {out}, but: {'; '.join(bad)}")
+    _say(quiet)(f"Next: songsep train {out} --name {r.name}_of_mine")
 
 # %% ../nbs/31_cli.ipynb #0013
 STEPS, MATERIAL, COURSE = 'How it learns', 'From what it learns', 'The course of the training'
 
-@app.command(rich_help_panel=LEARNING, epilog=_examples('songsep train drums.h5 --name my_drums', 'songsep train drums.h5 --name my_drums --from drums --learning-rate 3e-4', 'songsep train band.h5 --name my_band --remix --steps 500 --schedule cosine --ema 0.999'))
+@app.command(rich_help_panel=LEARNING, epilog=_examples('songsep train drums.h5 --name my_drums', 'songsep train drums.h5 --name my_drums --from drums --learning-rate 3e-4', 'songsep train band.h5 --name my_band --steps 500 --schedule cosine --ema 0.999'))
 def train(
     store:Annotated[Path, typer.Argument(help='A store that `songsep prepare` made', show_default=False)],
     name:Annotated[str, typer.Option(help='Name of the model; its folder is made in --out')]='mine',
     out:Annotated[Path, typer.Option('-o', '--out', file_okay=False, help='Folder of models')]=Path('saved_models'),
     start:Annotated[Optional[str], typer.Option('--from', help='Name or folder of a model to go on from; other targets get a new head', autocompletion=_models_here, callback=_known)]=None,
-    architecture:Annotated[str, typer.Option(help='strided_unet, unet (the paper), tfc_tdf_unet or spleeter_unet', autocompletion=_among(*ARCHITECTURES))]='strided_unet',
+    architecture:Annotated[str, typer.Option(help='tfc_tdf_unet, strided_unet, unet (the paper) or spleeter_unet', autocompletion=_among(*ARCHITECTURES))]='tfc_tdf_unet',
     epochs:Annotated[int, typer.Option(help='Epochs in all')]=40,
     batch_size:Annotated[str, typer.Option(help='Segments a step, or auto', rich_help_panel=STEPS)]='8',
     learning_rate:Annotated[float, typer.Option(help='At its highest', rich_help_panel=STEPS)]=1e-3,
@@ -274,7 +279,7 @@ def train(
     precision:Annotated[str, typer.Option(help='float32 or mixed_bfloat16', rich_help_panel=STEPS)]='float32',
     bin_balance:Annotated[float, typer.Option(help='How far soft frequencies are raised in the loss, 0 to 1', rich_help_panel=MATERIAL)]=0.,
     loss:Annotated[str, typer.Option(help='l1; compressed and relative keep soft stems from vanishing', autocompletion=_among('l1', 'compressed', 'relative'), rich_help_panel=MATERIAL)]='l1',
-    remix:Annotated[bool, typer.Option('--remix', help='Pair and alter stems of different songs', rich_help_panel=MATERIAL)]=False,
+    remix:Annotated[Optional[bool], typer.Option('--remix/--no-remix', help='Pair and alter stems of different songs', show_default='remix, where the store keeps the phase', rich_help_panel=MATERIAL)]=None,
     steps:Annotated[Optional[int], typer.Option(help='Steps an epoch; default: every segment once', rich_help_panel=MATERIAL)]=None,
     patience:Annotated[int, typer.Option(help='Stop after so many epochs without improvement', rich_help_panel=COURSE)]=10,
     keep:Annotated[str, typer.Option(help='Weights to keep: of the best epoch, or of the last', rich_help_panel=COURSE)]='best',
@@ -284,18 +289,21 @@ def train(
     tensorboard:Annotated[bool, typer.Option('--tensorboard', help='Log to `logs` in the model folder', rich_help_panel=COURSE)]=False,
     quiet:Quiet=False
 ):
-    "Train a model, or go on with one whose training was stopped."
+    """Train a model, or go on with one whose training was stopped.
+
+    Needs TensorFlow, which the extra `train` brings."""
     from songsep.core import safe_name
     from songsep.export import finish_model
     from songsep.models import find_model
     from songsep.plots import best_epoch, show_history
     from songsep.evaluation import song_judge
     with _quietly(): from songsep.training import check_training, train as run
+    share = None if remix is None else float(remix) # `None` is what `train` does by itself
     folder, size, monitor = out/safe_name(name), _batch_size(batch_size), 'sdr' if judge else 'val_loss'
     if check:
-        tried = check_training(store, architecture, None, size if isinstance(size, int) else 8, learning_rate, seed=seed)
+        tried = check_training(store, architecture, None, size if isinstance(size, int) else 8, learning_rate, seed=seed, remixed=share)
         _say(quiet)(', '.join(f'{k} {v:.3g}' for k,v in tried.items()))
-    history = run(store, folder, architecture, None, epochs, size, learning_rate, drop_epoch, weight_decay, optimizer, _numbers(alpha), remix, steps,
+    history = run(store, folder, architecture, None, epochs, size, learning_rate, drop_epoch, weight_decay, optimizer, _numbers(alpha), share, steps,
                   patience=patience, keep=keep, seed=seed, verbose=0 if quiet else 1 if sys.stdout.isatty() else 2, schedule=schedule, clipnorm=clipnorm, ema=ema,
                   precision=precision, start=find_model(start) if start else None, bin_balance=bin_balance, loss=loss, tensorboard=tensorboard,
                   judge=song_judge(store, judge, _say(quiet)) if judge else None, monitor=monitor)
@@ -312,6 +320,8 @@ def _numbers(text):
     if text is None: return None
     try: return [float(o) for o in text.split(',')]
     except ValueError: raise SongsepError(f"--alpha must be numbers with commas between them. Received: {text}") from None
+    known_as = name if out == Path('saved_models') else folder
+    _say(quiet)(f"Next: songsep separate SONG --model {known_as}, and songsep evaluate OTHER_SONGS --model {known_as}")
 
 # %% ../nbs/31_cli.ipynb #0014
 @app.command(rich_help_panel=LEARNING, epilog=_examples('songsep synth midi/ -o songs', 'songsep synth midi/ -o songs --soundfont band.sf2 --varied --versions 3'))
@@ -563,7 +573,9 @@ def pipeline(
     epochs:Annotated[int, typer.Argument(help='Passes over the training songs', metavar='epochs')],
     batchSize:Annotated[int, typer.Argument(help='Segments of 2 s a training step', metavar='batchSize')]
 ):
-    "Preprocess, train and separate, at 16 kHz, in segments of 2 s, with frames of 2048 samples and steps of 512."
+    """Preprocess, train and separate, at 16 kHz, in segments of 2 s, with frames of 2048 samples and steps of 512.
+
+    Training needs TensorFlow: pip install "songsep[train]"."""
     with _quietly(): from songsep.pipeline import PipelineHandler
     handler = PipelineHandler(16000, 2, 2048, 512, projectDataRootPath, batchSize)
     handler.preprocess()

@@ -16,6 +16,8 @@ from threading import Barrier
 import numpy as np
 from .core import SongsepError
 from .jobs import processors
+from .prepare import RESIDUAL_DB
+from .recipes import RESIDUALS
 from .store import SpectrogramStore
 
 # %% ../nbs/10_dataset.ipynb #0005
@@ -87,8 +89,11 @@ class Batches:
             if remixed and not s.keep_phase: raise SongsepError(f"{path} holds magnitudes only, which don't add. Prepare it with the phase kept to remix songs.")
             self.index = [(t, i) for t in tracks for i in range(len(s[t]['mix']))]
             self.targets, c = s.targets, s.config
-            has = lambda k: {t for t in tracks if s[t][k].ds.attrs['mean_norm'] > 0}
-            self.heard = [[n for n,(t,_) in enumerate(self.index) if t in songs] for songs in map(has, s.targets)] if remixed else [[] for _ in s.targets] # for each target, the segments of songs that have it
+            left = {t for t in tracks if s.h[t].attrs['residual_db'] > RESIDUAL_DB} if remixed else ()
+            self.sources = [*self.targets, *[RESIDUALS]*bool(left)] # what is mixed; the targets alone are asked for
+            having = lambda k: left if k == RESIDUALS else {t for t in tracks if s[t][k].ds.attrs['mean_norm'] > 0}
+            of = lambda songs: [n for n,(t,_) in enumerate(self.index) if t in songs]
+            self.heard = [of(having(k)) if remixed else [] for k in self.sources] # the segments of songs that have it
         self.having = [set(o) for o in self.heard]
         if not self.index: raise SongsepError(f"{path}: no segments in {len(tracks)} tracks.")
         self.shape = (c.n_bins, c.n_frames)
@@ -113,36 +118,41 @@ class Batches:
     ) -> list[str]: # Track and segment of each row
         "What a batch is made of, in words."
         say = lambda s: '{} segment {}'.format(*self.index[s])
-        return [say(p[0]) if len(set(p))==1 else ' with '.join(f'{t} of {say(s)}' for t,s in zip(self.targets, p)) for _,p in self._rows(epoch, i)]
+        return [say(p[0]) if len(set(p))==1 else ' with '.join(f'{t} of {say(s)}' for t,s in zip(self.sources, p)) for _,p in self._rows(epoch, i)]
     @lru_cache(2)
     def _order(self, epoch):
         "Which segment stands in each row of an epoch"
         rng, n = np.random.default_rng([self.seed, epoch]), len(self.index)
         return np.concatenate([rng.permutation(n) if self.shuffle else np.arange(n) for _ in range(-(-self.n_rows//n))])[:self.n_rows]
     def _rows(self, epoch, i):
-        "For each row: where chance comes from if it is remixed, and the segment that each target is taken from"
+        "For each row: where chance comes from if it is remixed, and the segment that each source is taken from"
         order, (part, parts) = self._order(epoch), self.share
         for p in range(i*self.batch_size, min((i+1)*self.batch_size, len(order)))[part::parts]:
             rng = np.random.default_rng([self.seed, epoch, p])
             altered = rng.random() < self.remixed
             own = not altered or rng.random() < .3 # now and then the stems of one song, which play together
-            yield altered and rng, [self._pick(int(order[p]), own, k, rng) for k in range(len(self.targets))]
+            yield altered and rng, [self._pick(int(order[p]), own, k, rng) for k in range(len(self.sources))]
     def _pick(self, segment, own, k, rng):
-        "Where target `k` comes from: this segment, or another song's if this one lacks it or none of its stems are to stay"
+        "Where source `k` comes from: this segment, or another song's if this one lacks it or none of its stems are to stay"
         heard = self.heard[k]
         if not heard or (own and segment in self.having[k]): return segment
         return int(heard[rng.integers(len(heard))])
+    def _left(self, store, track, segment):
+        "The residual, which a store does not keep: (bins, frames), complex"
+        D = store.fetch_complex(track, 'mix', [segment])[0].copy()
+        for k in self.targets: D -= store.fetch_complex(track, k, [segment])[0]
+        return D
     def _read(self, store, epoch, i):
-        rows, names = list(self._rows(epoch, i)), self.targets if self.remixed else [*self.targets, 'mix']
+        rows, names = list(self._rows(epoch, i)), self.sources if self.remixed else [*self.targets, 'mix']
         fetch, dtype = (store.fetch_complex, 'complex64') if self.remixed else (store.fetch, 'float32')
         one, X = np.empty((1, *self.shape), dtype), np.zeros((len(rows), *self.shape), dtype)
         Y = np.empty((*X.shape, len(self.targets)), 'float32')
         wanted = [(*self.index[picks[k if self.remixed else 0]], name, k, r) for r,(_,picks) in enumerate(rows) for k,name in enumerate(names)]
         for track,segment,name,k,r in sorted(wanted, key=lambda o: (o[0], o[2], o[1])): # in the order of the file
-            S = fetch(track, name, [segment], one)[0]
+            S = self._left(store, track, segment) if name == RESIDUALS else fetch(track, name, [segment], one)[0]
             if self.remixed: X[r] += (S := remix(S, rng) if (rng := rows[r][0]) else S)
             if name == 'mix': X[r] = S
-            else: Y[r, ..., k] = np.abs(S) if self.remixed else S
+            elif name != RESIDUALS: Y[r, ..., k] = np.abs(S) if self.remixed else S
         return (np.abs(X) if self.remixed else X)[..., None], Y
 
 @lru_cache(1)

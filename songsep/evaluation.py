@@ -18,13 +18,11 @@ from .core import SongsepError, versions, write_aside
 from .jobs import run_jobs
 from .plots import show_scores
 from .check import refuse_leak
-from .prepare import leaves_residual
 from .folder import ModelSpec
 from .models import Model, open_model
 from .kinds import ratio_masks
 from .separation import separate_blocks
 from .spectrogram import istft, stft
-from .store import SpectrogramStore
 from .stems import Track, find_tracks
 from .recipes import Recipe, check_recipe, load_recipe, load_targets, recipe_from, target_of
 
@@ -327,6 +325,8 @@ def song_judge(
     say:Callable=print # Takes a sentence about a track that can't be scored
 ) -> Callable: # Takes the Keras model; gives `sdr_<target>`, the mean over songs, `sdr`, the mean of these, and each song's own as `<target> of <song>`, decibels
     "Judge a model in training by the SDR of whole songs: for `judge` of `songsep.training.train`, with `monitor='sdr'`."
+    from songsep.prepare import leaves_residual # with HDF5, which scoring does not need
+    from songsep.store import SpectrogramStore
     with SpectrogramStore(store_path) as s:
         recipe, learned = s.recipe, s.songs()
         spec = ModelSpec('in training', recipe.targets, s.config, residual=leaves_residual(s))

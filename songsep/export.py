@@ -39,7 +39,7 @@ def _written_by_keras(model, path):
     if keras.backend.backend() != 'tensorflow':
         raise SongsepError(f"exporting {path.name} needs Keras on TensorFlow, not on {keras.backend.backend()}.")
     try: import tf2onnx
-    except ImportError: raise SongsepError('exporting to ONNX needs tf2onnx: pip install "songsep[export]".') from None
+    except ImportError: raise SongsepError('exporting to ONNX needs tf2onnx: pip install "songsep[train]".') from None
     model.export(path, format='onnx', verbose=False)
 
 def _to_onnx(model, spec, path):

@@ -6,10 +6,12 @@
 __all__ = ['LOSSES', 'balance_alphas', 'mean_norms', 'bin_weights', 'BalancedL1', 'CompressedMSE', 'RelativeMSE']
 
 # %% ../nbs/12_losses.ipynb #0002
-import keras, numpy as np
-from keras import ops
-from .core import SongsepError
+import numpy as np
+from .core import SongsepError, needs
 from .store import SpectrogramStore
+with needs('train'):
+    import keras
+    from keras import ops
 
 # %% ../nbs/12_losses.ipynb #0005
 def balance_alphas(

@@ -8,7 +8,7 @@ __all__ = ['RESIDUAL_DB', 'WORTH', 'stale_tracks', 'prepare', 'leaves_residual',
 # %% ../nbs/07_prepare.ipynb #0002
 import shutil
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ import numpy as np
 from .core import SongsepError
 from .jobs import run_jobs
 from .stems import Track, identity
-from .recipes import check_recipe
+from .recipes import check_recipe, refuse_empty
 from .preprocessing import Segments
 from .store import SpectrogramStore, pack_track, verify
 
@@ -60,7 +60,7 @@ def _worth_processes(tracks):
     "Is there so much to do that several processes save time?"
     seconds = 0
     for s in (s for t in tracks for s in t.stems):
-        seconds += s.info().seconds
+        with suppress(SongsepError): seconds += s.info().seconds # a bad stem is named when its turn comes
         if seconds > WORTH: return True
     return False
 
@@ -85,6 +85,7 @@ def prepare(
 ) -> int: # Tracks added now
     "Add tracks to a store: stems to targets to segments to spectrograms."
     check_recipe(store.recipe, tracks)
+    if not len(store): refuse_empty(store.recipe, tracks)
     if stale := stale_tracks(store, tracks):
         say(f"{store.path.name} also holds {_first(stale)}, which this data lacks; training will use them. "
             "`drop` takes them out.")
@@ -102,7 +103,7 @@ def prepare(
     finally: shutil.rmtree(parts, ignore_errors=True)
     if failed:
         raise SongsepError(f"{len(failed)} of {len(todo)} tracks can't be prepared, the others are in {store.path}. "
-                           f"{'; '.join(failed[:5])}{' ...' if len(failed) > 5 else ''}")
+                           f"{'; '.join(failed)}")
     return len(todo)
 
 def _prepare(store, todo, parts, most, say, n_jobs, dask, progress):

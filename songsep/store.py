@@ -14,11 +14,12 @@ from functools import reduce
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
-import h5py, numpy as np
+import numpy as np
 from fastcore.basics import patch
-from .core import Config, SongsepError, check_config, config_from, versions, write_aside
-from .recipes import Recipe, recipe_from
+from .core import Config, SongsepError, check_config, config_from, needs, versions, write_aside
+from .recipes import Recipe, recipe_difference, recipe_from
 from .spectrogram import stft
+with needs('train'): import h5py
 
 # %% ../nbs/06a_store.ipynb #0005
 def _floats(
@@ -254,7 +255,7 @@ def create(cls:SpectrogramStore,
     path:str|Path, # The HDF5 file; an existing one is continued
     config:Config, # Sample rate, segment, frame and step
     recipe:Recipe, # Which stems make which target
-    keep_phase:bool=False # Store complex spectrograms, for remixing
+    keep_phase:bool=True # Store complex spectrograms, for remixing; magnitudes alone take half the space
 ) -> 'SpectrogramStore': # Open for adding tracks
     "Make a store, or continue one that was made with the same settings."
     path, stamp = Path(path), {'config': config.to_dict(), 'recipe': recipe.to_dict(), 'keep_phase': keep_phase}
@@ -272,9 +273,11 @@ def _must_match(self:SpectrogramStore, config, recipe, keep_phase):
     check_config(self.config, config, str(self.path))
     made = f"{self.path} was made with"
     if self.recipe != recipe:
-        raise SongsepError(f"{made} recipe {self.recipe.to_dict()}, not {recipe.to_dict()}. Use another file.")
+        raise SongsepError(f"{made} another recipe: {recipe_difference(self.recipe, recipe)}. Use another file.")
     if self.keep_phase != keep_phase:
-        raise SongsepError(f"{self.path} has keep_phase={self.keep_phase}, not {keep_phase}. Use another file.")
+        there, here = ('with' if o else 'without' for o in (self.keep_phase, keep_phase))
+        raise SongsepError(f"{made} {there} the phase, not {here} it (`--no-phase`, or `keep_phase=False`). "
+                           "Use another file.")
 
 # %% ../nbs/06a_store.ipynb #0037
 @patch(as_prop=True)

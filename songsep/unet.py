@@ -6,10 +6,11 @@
 __all__ = ['OUTPUTS', 'ACTIVATIONS', 'unet', 'strided_unet', 'tfc_tdf_unet', 'spleeter_unet']
 
 # %% ../nbs/11_unet.ipynb #0002
-import keras
-from keras import layers, ops
-from .core import SongsepError
+from .core import SongsepError, needs
 from .spectrogram import compress, expand
+with needs('train'):
+    import keras
+    from keras import layers, ops
 
 # %% ../nbs/11_unet.ipynb #0005
 OUTPUTS = ('mask', 'shares', 'spectrogram') # shares are masks that sum to 1

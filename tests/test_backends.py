@@ -37,7 +37,7 @@ batches, data = Batches(root/'a.h5', tracks, 4, remixed=True), make_dataset(Batc
 assert isinstance(data, keras.utils.PyDataset)
 for (x,y),(x2,y2) in zip(batches, data, strict=True): assert (x == x2).all() and (y == y2).all()
 
-kw = dict(arguments=dict(filters=(4, 8), dropout=.2), batch_size=3, remixed=True, n_batches=2, ema=.9, verbose=0)
+kw = dict(architecture='strided_unet', arguments=dict(filters=(4, 8), dropout=.2), batch_size=3, remixed=True, n_batches=2, ema=.9, verbose=0)
 whole = train(root/'a.h5', root/'whole', epochs=2, **kw)
 train(root/'a.h5', root/'cut', epochs=1, **kw)
 assert train(root/'a.h5', root/'cut', epochs=2, **kw) == whole

@@ -22,7 +22,7 @@ def test_genuine_slakh_goes_through_reader_recipe_and_store(shared, tmp_path, fo
     assert [t.name for t in tracks] == ['Track00001']
     assert tracks[0].missing == ('S06',) and len(tracks[0].stems) == 10
     recipe, config = load_recipe('drums'), Config(sr=sr, segment=1., n_fft=1024, hop_length=256)
-    with SpectrogramStore.create(tmp_path/'s.h5', config, recipe) as store:
+    with SpectrogramStore.create(tmp_path/'s.h5', config, recipe, keep_phase=False) as store:
         assert prepare(store, tracks, say=said.append) == 1
         assert list(store) == ['Track00001'] and store['Track00001']['drums'].ds.shape[1:] == (513, config.n_frames)
     assert any('S06' in s for s in said)
@@ -148,7 +148,7 @@ from songsep.store import SpectrogramStore
 from songsep.stems import find_tracks
 from songsep.recipes import load_recipe
 root, n = Path(sys.argv[1]), int(sys.argv[2])
-with SpectrogramStore.create(root/f'{n}.h5', Config(sr=16000, segment=2., n_fft=2048, hop_length=512), load_recipe('drums')) as store:
+with SpectrogramStore.create(root/f'{n}.h5', Config(sr=16000, segment=2., n_fft=2048, hop_length=512), load_recipe('drums'), keep_phase=False) as store:
     prepare(store, find_tracks(root/'songs')[:n])
 print(peak())
 '''

@@ -10,7 +10,7 @@ from songsep.recipes import load_recipe
 from songsep.synth.toy import toy_dataset
 
 SONGSEP = Path(sys.executable).with_name('songsep')
-SMALL = '--sr 8000 --segment 1 --n-fft 512 --hop-length 128'.split()
+SMALL = '--sr 8000 --segment 1 --n-fft 512 --hop-length 128 --no-phase'.split()
 
 def songsep(*args): return [SONGSEP, *map(str, args)]
 
@@ -55,7 +55,7 @@ from songsep.store import SpectrogramStore
 from songsep.stems import find_tracks
 from songsep.recipes import load_recipe
 root, out, n_jobs, dask = sys.argv[1:]
-with SpectrogramStore.create(out, Config(sr=8000, segment=1., n_fft=512, hop_length=128), load_recipe('drums')) as s:
+with SpectrogramStore.create(out, Config(sr=8000, segment=1., n_fft=512, hop_length=128), load_recipe('drums'), keep_phase=False) as s:
     prepare(s, find_tracks(root), n_jobs=int(n_jobs), dask=dask or None)
 """
 
@@ -66,7 +66,7 @@ def start(root, out, n_jobs=1, dask=''):
 def whole(toy, tmp_path_factory):
     path = tmp_path_factory.mktemp('whole')/'a.h5'
     start_of = time.perf_counter()
-    with SpectrogramStore.create(path, CONFIG, load_recipe('drums')) as s: prepare(s, find_tracks(toy), n_jobs=1)
+    with SpectrogramStore.create(path, CONFIG, load_recipe('drums'), keep_phase=False) as s: prepare(s, find_tracks(toy), n_jobs=1)
     return path, time.perf_counter() - start_of
 
 def same(path, whole):
@@ -79,7 +79,7 @@ def begin(toy, path, n_jobs):
     if pid: return pid
     try:
         os.setsid()
-        with SpectrogramStore.create(path, CONFIG, load_recipe('drums')) as s: prepare(s, find_tracks(toy), n_jobs=n_jobs)
+        with SpectrogramStore.create(path, CONFIG, load_recipe('drums'), keep_phase=False) as s: prepare(s, find_tracks(toy), n_jobs=n_jobs)
     finally: os._exit(0)
 
 def mark(folder):
@@ -106,7 +106,7 @@ def test_twenty_kills(tmp_path, toy, whole):
         assert n >= had[-1] # what was committed stays
         had.append(n)
     assert len(set(had)) > 3, had
-    with SpectrogramStore.create(path, CONFIG, load_recipe('drums')) as s: prepare(s, find_tracks(toy), n_jobs=1)
+    with SpectrogramStore.create(path, CONFIG, load_recipe('drums'), keep_phase=False) as s: prepare(s, find_tracks(toy), n_jobs=1)
     assert same(path, whole[0]) and [o.name for o in tmp_path.iterdir()] == ['a.h5']
 
 KILLS = """
@@ -130,7 +130,7 @@ def dies_once(song, **kw):
         p.Segments.__iter__ = half
     return part(song, **kw)
 p._part = dies_once
-with SpectrogramStore.create(out, Config(sr=8000, segment=1., n_fft=512, hop_length=128), load_recipe('drums')) as s:
+with SpectrogramStore.create(out, Config(sr=8000, segment=1., n_fft=512, hop_length=128), load_recipe('drums'), keep_phase=False) as s:
     p.prepare(s, find_tracks(root), n_jobs=2)
 """
 
@@ -160,7 +160,7 @@ def test_on_a_cluster_with_a_worker_killed(tmp_path, toy, whole):
 
 def test_training_goes_on_where_it_was_killed(tmp_path, toy):
     run('prepare', toy, '-o', tmp_path/'a.h5', *SMALL)
-    args = [tmp_path/'a.h5', '-o', tmp_path, '--epochs', 3, '--drop-epoch', 2, '--steps', 2, '--batch-size', 2, '--seed', 1]
+    args = [tmp_path/'a.h5', '-o', tmp_path, '--epochs', 3, '--drop-epoch', 2, '--steps', 2, '--batch-size', 2, '--seed', 1, '--architecture', 'strided_unet']
     run('train', *args, '--name', 'whole')
     killed((tmp_path/'cut'/'training.npz').exists, 'train', *args, '--name', 'cut')
     run('train', *args, '--name', 'cut')

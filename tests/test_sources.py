@@ -8,9 +8,11 @@ from conftest import PEAK
 from songsep.audio import load_audio, write_audio
 from songsep.check import (check_dataset, check_text, lint_recipe, original_split, recipe_report, recipe_text, refuse_leak, scan_track,
     song_list, splits_of, twins_between)
-from songsep.core import SongsepError
+from songsep.core import Config, SongsepError
 from songsep.stems import Stem, Track, find_tracks, identity, musdb_track
-from songsep.recipes import load_recipe, load_targets, recipe_from, submix, target_of
+from songsep.prepare import prepare
+from songsep.recipes import check_recipe, load_recipe, load_targets, recipe_from, refuse_empty, submix, target_of
+from songsep.store import SpectrogramStore
 from songsep.synth.toy import toy_dataset, toy_song
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -315,3 +317,31 @@ def test_memory_of_checking_does_not_know_how_long_a_song_is(tmp_path):
     short, long = peak(5), peak(300)
     print(f'peak memory: {short//1024} MB for 5 s, {long//1024} MB for 300 s')
     assert long < short + 20_000 # kB; one stem of it alone would be 53 MB
+
+# Recipes that do not fit
+
+def named_songs(root, *names, n=2):
+    for i in range(n):
+        for k in names: write_audio(root/f'song{i}'/f'{k}.wav', np.random.default_rng(i).normal(size=(1, 8000)).astype('float32')*.1, 8000)
+    return root
+
+def test_a_recipe_that_matches_nothing_says_what_to_write(tmp_path):
+    tracks = [replace(t, stems=[replace(s, name=k) for s,k in zip(t.stems, ('Basss', 'Drumms'))]) for t in find_tracks(named_songs(tmp_path, 'bass', 'drums', n=1))]
+    with pytest.raises(SongsepError, match=r'Stems here are: Basss, Drumms\. Say in musdb\.yaml .*`Names: {drums: \[Drumms\], bass: \[Basss\]}`'): check_recipe(load_recipe('musdb'), tracks)
+
+def test_names_of_files_are_compared_without_regard_to_case(tmp_path):
+    recipe = recipe_from({'Mixing key': 'inst_class', 'Recipes': {'voice': ['Vocals']}, 'Names': {'voice': ['Lead Vox']}}, 'mine')
+    assert {target_of(recipe, Stem(o, tmp_path/'a.wav')) for o in ('lead vox', 'LEAD VOX', 'Lead Vox')} == {'voice'}
+
+def test_a_target_that_stays_silent_is_refused(tmp_path):
+    tracks = find_tracks(named_songs(tmp_path/'songs', 'drums', 'bass'))
+    with pytest.raises(SongsepError, match='vocals, other would stay silent'): refuse_empty(load_recipe('musdb'), tracks)
+
+def test_preparing_goes_on_after_a_bad_song(tmp_path):
+    root = named_songs(tmp_path/'songs', 'drums', 'vocals', n=3)
+    for i in (0, 2): (root/f'song{i}'/'drums.wav').write_bytes(b'RIFF no sound')
+    with SpectrogramStore.create(tmp_path/'a.h5', Config(sr=8000, segment=1., n_fft=512, hop_length=128), load_recipe('vocals')) as store:
+        with pytest.raises(SongsepError, match='2 of 3 tracks.*song0.*song2'): prepare(store, find_tracks(root))
+        assert list(store) == ['song1']
+    with pytest.raises(SongsepError, match='made with another recipe: targets vocals, accompaniment there and drums, accompaniments here'):
+        SpectrogramStore.create(tmp_path/'a.h5', Config(sr=8000, segment=1., n_fft=512, hop_length=128), load_recipe('drums'))

@@ -164,7 +164,7 @@ from songsep.store import SpectrogramStore
 from songsep.stems import find_tracks
 from songsep.recipes import load_recipe
 try:
-    with SpectrogramStore.create(sys.argv[2], Config(sr=8000, segment=1., n_fft=512, hop_length=128), load_recipe('drums')) as s:
+    with SpectrogramStore.create(sys.argv[2], Config(sr=8000, segment=1., n_fft=512, hop_length=128), load_recipe('drums'), keep_phase=False) as s:
         prepare(s, find_tracks(sys.argv[1]), n_jobs=int(sys.argv[3]))
 except SongsepError as e: sys.exit(f'told: {e}')
 '''

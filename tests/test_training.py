@@ -19,7 +19,7 @@ from songsep.models import open_model
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = Config(sr=8000, segment=1., n_fft=512, hop_length=128)
-SMALL = dict(arguments=dict(filters=(4, 8), dropout=.2), batch_size=4, verbose=0, validation=.2)
+SMALL = dict(architecture='strided_unet', remixed=0., arguments=dict(filters=(4, 8), dropout=.2), batch_size=4, verbose=0, validation=.2)
 
 @pytest.fixture(scope='module')
 def store(tmp_path_factory):
@@ -108,7 +108,7 @@ def test_judge_chooses(tmp_path, store):
 
 def noise_store(path):
     rng = np.random.default_rng(0)
-    with SpectrogramStore.create(path, CONFIG, load_recipe('drums')) as s:
+    with SpectrogramStore.create(path, CONFIG, load_recipe('drums'), keep_phase=False) as s:
         for t in range(4):
             parts = {k: .1*rng.normal(size=(4, 8000)).astype('float32') for k in ('drums', 'accompaniments')}
             add_track(s, f'Track{t}', parts | {'mix': sum(parts.values())}, {'residual_db': -100.})
@@ -132,11 +132,11 @@ def split(path, seed):
 
 def test_check_says_what_is_wrong(tmp_path):
     rng, path = np.random.default_rng(0), tmp_path/'b.h5'
-    with SpectrogramStore.create(path, CONFIG, load_recipe('drums')) as s:
+    with SpectrogramStore.create(path, CONFIG, load_recipe('drums'), keep_phase=False) as s:
         for t in 'abc':
             parts = {k: rng.normal(size=(2, 8000)).astype('float32') for k in ('drums', 'accompaniments')}
             add_track(s, t, parts | {'mix': 3*rng.normal(size=(2, 8000)).astype('float32')}, {'residual_db': -100.})
-    with pytest.raises(SongsepError, match='the targets differ from the mixture by'): check_training(path, arguments=dict(filters=(4, 8)), batch_size=2, steps=2)
+    with pytest.raises(SongsepError, match='the targets differ from the mixture by'): check_training(path, 'strided_unet', dict(filters=(4, 8)), batch_size=2, steps=2)
 
 # From another model
 
@@ -194,7 +194,7 @@ def free_port():
 TRAIN = '''
 import json, sys
 from songsep.training import train
-train(sys.argv[1], sys.argv[2], epochs=1, remixed=True, n_batches=3, arguments=dict(filters=(4,)), batch_size=4, verbose=0, validation=.2, clipnorm=1.)
+train(sys.argv[1], sys.argv[2], epochs=1, remixed=True, n_batches=3, architecture='strided_unet', arguments=dict(filters=(4,)), batch_size=4, verbose=0, validation=.2, clipnorm=1.)
 '''
 
 def test_two_processes_end_as_one(tmp_path, store):
@@ -214,3 +214,24 @@ def test_two_processes_end_as_one(tmp_path, store):
 def test_tensorflow_says_that_it_trains_on_one_machine(tmp_path, store, monkeypatch):
     monkeypatch.setenv('TF_CONFIG', json.dumps({'cluster': {'worker': ['127.0.0.1:1', '127.0.0.1:2']}, 'task': {'type': 'worker', 'index': 0}}))
     with pytest.raises(SongsepError, match='KERAS_BACKEND=jax'): train(store, tmp_path/'m', epochs=1, **SMALL)
+
+# Defaults, and what a recipe leaves over
+
+def test_defaults_are_what_the_benchmark_found_best(store):
+    import inspect
+    for f in (train, check_training):
+        p = inspect.signature(f).parameters
+        assert (p['architecture'].default, p['remixed'].default) == ('tfc_tdf_unet', None)
+    from songsep.training import REMIXED, _remixed
+    assert _remixed(store, None) == REMIXED > 0 and _remixed(store, 0.) == 0
+
+def test_what_a_recipe_leaves_over_stays_in_the_mixture(tmp_path):
+    rng = np.random.default_rng(0)
+    with SpectrogramStore.create(tmp_path/'a.h5', CONFIG, load_recipe('bass')) as s:
+        for t in 'abc':
+            bass, rest = rng.normal(size=(2, 2, 8000)).astype('float32')*[[[.02]], [[.1]]]
+            add_track(s, t, {'bass': bass.astype('float32'), 'mix': (bass + rest).astype('float32')}, {'residual_db': -.2})
+    (as_is, _), (taken, Y), (mixed, Z) = (Batches(tmp_path/'a.h5', list('abc'), 6, shuffle=False, remixed=o)[0] for o in (0, 1e-9, 1))
+    np.testing.assert_allclose(taken, as_is, atol=.02*as_is.max()) # nothing is remixed, and nothing is missing
+    assert Y.shape[-1] == Z.shape[-1] == 1 and (mixed**2).sum() > 3*(Z**2).sum()
+    assert 'residuals of' in Batches(tmp_path/'a.h5', list('abc'), 6, remixed=1).names(0, 0)[0] + Batches(tmp_path/'a.h5', list('abc'), 6, remixed=1).names(0, 0)[1]

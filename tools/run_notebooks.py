@@ -6,7 +6,7 @@
 Cells that `nbdev_test` skips keep the outputs they have. What goes to stderr (progress bars, the chatter of
 libraries) is not stored: it changes with every run. Large pictures are made smaller.
 """
-import base64, io, os, sys
+import base64, io, os, re, sys
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 from execnb.nbio import read_nb, write_nb
 from execnb.shell import CaptureShell
@@ -16,6 +16,7 @@ from nbdev.config import get_config
 from nbdev.doclinks import nbglob
 from nbdev.process import extract_directives
 from PIL import Image
+from drive import drive
 
 cfg = get_config()
 sys.path.insert(0, str(cfg.config_path))
@@ -34,9 +35,12 @@ def shrink(png):
     picture.convert('RGB').quantize(128, dither=Image.Dither.NONE).save(out, 'png', optimize=True)
     return base64.b64encode(out.getvalue()).decode()
 
+PACE = re.compile(r' - \d+m?s - \d+m?s/step') # what Keras says about time
+
 def keep_output(cell):
     cell.outputs = [o for o in cell.get('outputs', []) if o.get('name') != 'stderr']
     for o in cell.outputs:
+        if o.get('name') == 'stdout': o['text'] = PACE.sub('', ''.join(o['text'])).splitlines(True)
         if png := o.get('data', {}).get('image/png'): o['data']['image/png'] = shrink(png if isinstance(png, str) else ''.join(png))
 
 def run(path):
@@ -44,7 +48,7 @@ def run(path):
     nb, shell = read_nb(path), CaptureShell(path, mpl_format='png') # not retina: a page stays small
     for cell in nb.cells:
         if not skipped(cell): cell.outputs = []
-    with working_directory(path.parent):
+    with working_directory(path.parent), drive(path.stem):
         try: shell.run_all(nb, exc_stop=True, preproc=skipped, postproc=keep_output)
         except Exception: sys.exit(shell.prettytb(path))
     write_nb(nb, path)

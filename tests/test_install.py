@@ -1,0 +1,53 @@
+"What an install brings: separating works without TensorFlow, whoever lacks an extra reads which, and nothing is reported to anyone."
+import os, subprocess, sys
+from configparser import ConfigParser
+from pathlib import Path
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+EXTRA = ('tensorflow', 'keras', 'h5py', 'onnx', 'tf2onnx', 'tensorboard', 'museval', 'norbert', 'distributed', 'voila', 'mido', 'pedalboard', 'pyloudnorm')
+
+def run(code, cwd, *args, missing=EXTRA, **env):
+    "Run Python where these libraries are missing, and where nobody has told ONNX Runtime anything"
+    hide = f'import sys; sys.modules.update(dict.fromkeys({missing})); sys.argv[1:] = {[str(o) for o in args]}\n'
+    own = {k: v for k,v in os.environ.items() if k != 'ORT_DISABLE_TELEMETRY'} | {'PYTHONPATH': str(ROOT)} | env
+    return subprocess.run([sys.executable, '-c', hide + code], cwd=cwd, capture_output=True, text=True, env=own)
+
+MAIN = 'from songsep.cli import main; main()'
+
+def test_base_separates_and_reports_nothing(tmp_path):
+    done = run(MAIN, tmp_path, 'demo', HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path/'.cache'))
+    assert done.returncode == 0 and 'sum to the song' in done.stdout, done.stderr
+    assert len(list(tmp_path.glob('results/*/*.wav'))) == 2
+    assert not [o for o in tmp_path.rglob('*') if 'microsoft' in o.name.lower() or 'onnxruntime' in o.name]
+
+@pytest.mark.parametrize('args', [['models', 'list'], ['doctor'], ['train', '--help'], ['--help']], ids=' '.join)
+def test_base_answers(tmp_path, args):
+    done = run(MAIN, tmp_path, *args)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+
+@pytest.mark.parametrize('args,library', [(['train', 'a.h5'], 'h5py'), (['prepare', 'songs'], 'h5py'), (['models', 'pull', 'spleeter-2stems'], 'keras'),
+                                          (['models', 'export', 'drums'], 'keras'), (['data', 'verify', 'a.h5'], 'h5py')])
+def test_who_lacks_training_reads_one_sentence(tmp_path, args, library):
+    done = run(MAIN, tmp_path, *args)
+    assert (done.returncode, done.stdout) == (2, '')
+    assert done.stderr == f'songsep: training needs {library}, which is not installed: pip install "songsep[train]".\n'
+
+def test_so_does_the_original_road(tmp_path):
+    done = run('from songsep.cli import old_main; old_main()', tmp_path, '.', '1e-3', '0.5', '1e-6', '1', '8')
+    assert done.returncode == 2 and done.stderr.endswith('pip install "songsep[train]".\n') and len(done.stderr.splitlines()) == 1
+    done = run('from songsep.pipeline import PipelineHandler', tmp_path)
+    assert done.stderr.endswith('MissingExtra: training needs h5py, which is not installed: pip install "songsep[train]".\n')
+
+def test_keras_without_a_backend(tmp_path):
+    done = run(MAIN, tmp_path, 'models', 'export', 'drums', missing=('tensorflow',))
+    assert done.returncode == 2 and 'training needs tensorflow' in done.stderr and len(done.stderr.splitlines()) == 1
+
+def test_extras():
+    config = ConfigParser(delimiters=['='])
+    config.read(ROOT/'settings.ini', encoding='utf-8')
+    c = config['DEFAULT']
+    base = [o.split('>=')[0] for o in c['requirements'].split()]
+    assert not set(EXTRA) & set(base)
+    assert {'tensorflow', 'keras', 'h5py', 'onnx', 'tf2onnx', 'tensorboard'} <= {o.split('>=')[0] for o in c['train_requirements'].split()}
+    assert not [o for o in (c['requirements'] + c['train_requirements']).split() if '<' in o or '==' in o] # Colab brings its own
