@@ -1,0 +1,229 @@
+"Nothing is lost and nothing is wrong in silence: no song replaced, none left out without a word, no run thrown away."
+import json, os, subprocess, sys, threading, time
+from pathlib import Path
+import numpy as np, pytest, soundfile as sf
+from songsep import songs as module
+from songsep.audio import AudioWriter, check_format, probe, read_blocks, write_audio, write_tags
+from songsep.core import SongsepError
+from songsep.models import open_model
+from songsep.songs import Output, find_songs, separate_song, separate_songs
+
+@pytest.fixture(scope='module')
+def model(): return open_model('drums')
+
+def song(path, seconds=.5, seed=0, channels=2, sr=44100, **kw):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sf.write(path, np.random.default_rng(seed).normal(size=(int(sr*seconds), channels))*.1, sr, **kw)
+    return path
+
+def files(folder): return sorted(str(o.relative_to(folder)) for o in folder.rglob('*') if o.is_file())
+
+def separate(*args, **kw):
+    said = []
+    return separate_songs(*args, say=said.append, quiet=True, **kw), said
+
+# No song is lost
+
+def test_songs_of_one_name_are_told_apart_by_their_endings(tmp_path, model):
+    for o in ('x.wav', 'x.flac', 'y.wav'): song(tmp_path/'album'/o, seed=len(o))
+    found = find_songs([tmp_path/'album'])
+    assert {k: p.name for k,p in found.items()} == {'x.wav': 'x.wav', 'x.flac': 'x.flac', 'y': 'y.wav'}
+    done, _ = separate([tmp_path/'album'], tmp_path/'out', model)
+    assert all(isinstance(r, dict) for r in done.values()) and len(list((tmp_path/'out').rglob('drums.wav'))) == 3
+
+def test_names_that_can_not_be_told_apart_are_refused(tmp_path):
+    for o in ('x.wav', 'x.flac', 'x.wav.mp3'): song(tmp_path/o, sr=44100)
+    with pytest.raises(SongsepError, match='two songs are called x.wav'): find_songs([tmp_path])
+
+def test_one_file_given_twice_is_one_song(tmp_path):
+    song(tmp_path/'x.wav')
+    assert list(find_songs([tmp_path/'x.wav', tmp_path/'x.wav', tmp_path])) == ['x']
+
+@pytest.mark.parametrize('ending', '.aifc .oga .mp2 .ts .wave .3gp .flv .AIF .m2ts .spx .eac3 .wmv .mpg'.split())
+def test_endings_that_can_be_read_are_found(tmp_path, ending):
+    (tmp_path/f'x{ending}').touch()
+    assert list(find_songs([tmp_path])) == ['x']
+
+def test_what_is_left_aside_is_said_in_one_line(tmp_path):
+    song(tmp_path/'x.wav')
+    for o in ('cover.jpg', 'back.jpg', 'list.m3u', 'README'): (tmp_path/o).touch()
+    said = []
+    assert list(find_songs([tmp_path], say=said.append)) == ['x']
+    assert len(said) == 1 and '4 files' in said[0] and '.jpg, .m3u' in said[0]
+
+# No input is replaced, and nothing is written outside
+
+@pytest.mark.parametrize('overwrite', [False, True])
+def test_the_song_itself_is_never_replaced(tmp_path, model, overwrite):
+    path = song(tmp_path/'drums.wav')
+    before = path.read_bytes()
+    with pytest.raises(SongsepError, match='never replaced') as e: separate_song(path, tmp_path, model, Output(filename='{stem}.{ext}'), overwrite=overwrite)
+    assert '--overwrite' not in str(e.value) and path.read_bytes() == before and files(tmp_path) == ['drums.wav']
+
+def test_no_other_song_of_the_batch_is_replaced(tmp_path, model):
+    song(tmp_path/'a.wav')
+    other = song(tmp_path/'a'/'drums.wav', seed=1)
+    before = other.read_bytes()
+    done, said = separate([tmp_path/'a.wav', other], tmp_path, model, overwrite=True)
+    assert isinstance(done['a'], SongsepError) and 'never replaced' in str(done['a']) and isinstance(done['drums'], dict) and other.read_bytes() == before
+
+def test_a_link_to_the_song_is_the_song(tmp_path, model):
+    path = song(tmp_path/'songs'/'x.wav')
+    (tmp_path/'out'/'x').mkdir(parents=True)
+    os.link(path, tmp_path/'out'/'x'/'drums.wav')
+    with pytest.raises(SongsepError, match='never replaced'): separate_song(path, tmp_path/'out', model, overwrite=True)
+
+@pytest.mark.parametrize('name', ['...wav', '..wav', '. .wav', '....flac'])
+def test_names_of_dots_stay_in_the_output_folder(tmp_path, model, name):
+    song(tmp_path/'in'/'deep'/name, format=name[-4:].strip('.').upper())
+    done, _ = separate([tmp_path/'in'/'deep'/name], tmp_path/'in'/'deep'/'out', model)
+    assert all(isinstance(r, dict) for r in done.values())
+    assert all(o.startswith('deep/out/') for o in files(tmp_path/'in') if o != f'deep/{name}') and len(files(tmp_path/'in')) == 4
+
+@pytest.mark.parametrize('name', ['..', '../x', 'a/../../b', '/x', 'a\0b', '.'])
+def test_places_outside_are_refused(tmp_path, model, name):
+    song(tmp_path/'x.wav')
+    with pytest.raises(SongsepError, match='outside'): separate_song(tmp_path/'x.wav', tmp_path/'out', model, name=name)
+    assert files(tmp_path) == ['x.wav']
+
+def test_two_processes_and_two_songs_of_one_name(tmp_path):
+    paths = [song(tmp_path/o/'x.wav', 4, seed=i) for i,o in enumerate('ab')]
+    exe = Path(sys.executable).with_name('songsep')
+    both = [subprocess.Popen([exe, 'separate', p, '-o', tmp_path/'out'], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for p in paths]
+    said = [p.communicate() for p in both]
+    assert sorted(p.returncode for p in both) == [0, 2], said
+    first = next(i for i,p in enumerate(both) if p.returncode == 0)
+    assert 'was made from another song' in said[1-first][1]
+    stems = [sf.read(tmp_path/'out'/'x'/f'{k}.wav', dtype='int16')[0] for k in ('drums', 'accompaniments')]
+    assert (sum(stems) == sf.read(paths[first], dtype='int16')[0]).all()
+    assert files(tmp_path/'out') == ['x/accompaniments.wav', 'x/drums.wav', 'x/separation.json']
+
+# No run is thrown away
+
+def stopped(path, out, model, output=Output()):
+    "A run that ends half-way, as with Ctrl-C"
+    class Stop(BaseException): pass
+    def stop(fraction, stage):
+        if fraction > .5: raise Stop
+    with pytest.raises(Stop): separate_song(path, out, model, output, progress=stop)
+    spool = next(out.glob('.*.part/outputs.f32'))
+    assert spool.stat().st_size > 0
+    return spool
+
+def test_an_error_leaves_a_run_that_can_go_on(tmp_path, model, monkeypatch):
+    path = song(tmp_path/'x.wav', 30)
+    spool = stopped(path, tmp_path/'out', model)
+    kept = spool.stat().st_size
+    with monkeypatch.context() as m:
+        m.setattr(module, '_compute', lambda *a: 1/0)
+        with pytest.raises(ZeroDivisionError): separate_song(path, tmp_path/'out', model)
+    with monkeypatch.context() as m: # what is there already counts as space
+        m.setattr(module.shutil, 'disk_usage', lambda p: type('', (), {'free': 10*2**20})())
+        with pytest.raises(SongsepError, match='GB left'): separate_song(path, tmp_path/'out', model)
+        m.setattr(module.shutil, 'disk_usage', lambda p: type('', (), {'free': 45*2**20 - sum(o.stat().st_size for o in spool.parent.iterdir())})())
+        seen = []
+        separate_song(path, tmp_path/'out', model, progress=lambda f, s: seen.append(f))
+    assert kept > 10**6 and seen[0] > .4 and files(tmp_path/'out') == ['x/accompaniments.wav', 'x/drums.wav', 'x/separation.json']
+
+def test_a_damaged_song_leaves_nothing(tmp_path, model):
+    path = song(tmp_path/'x.flac', 20)
+    path.write_bytes(path.read_bytes()[:-20000])
+    with pytest.raises(SongsepError, match='damaged'): separate_song(path, tmp_path/'out', model)
+    assert not (tmp_path/'out').exists()
+
+def test_what_other_settings_left_is_cleared_with_a_word(tmp_path, model):
+    path = song(tmp_path/'x.wav', 30)
+    spool = stopped(path, tmp_path/'out', model)
+    receipt = separate_song(path, tmp_path/'out', model, Output(bit_depth='24'))
+    assert not spool.exists() and 'were removed' in receipt['remarks'][0] and files(tmp_path/'out') == ['x/accompaniments.wav', 'x/drums.wav', 'x/separation.json']
+
+def test_what_another_song_left_stays(tmp_path, model):
+    spool = stopped(song(tmp_path/'x.wav', 30), tmp_path/'out', model)
+    assert not separate_song(song(tmp_path/'y.wav'), tmp_path/'out', model)['remarks'] and spool.exists()
+
+# One fault is one song's
+
+def test_any_fault_is_one_songs_fault(tmp_path, model, monkeypatch):
+    for o in 'abc': song(tmp_path/f'{o}.wav', seed=ord(o))
+    real = module._separate
+    def faulty(song, *args):
+        if song.path.stem == 'a': raise MemoryError('no memory')
+        if song.path.stem == 'b': raise PermissionError(13, 'Permission denied', str(song.path))
+        return real(song, *args)
+    monkeypatch.setattr(module, '_separate', faulty)
+    done, said = separate([tmp_path/f'{o}.wav' for o in 'abc'], tmp_path/'out', model)
+    assert isinstance(done['a'], MemoryError) and isinstance(done['b'], SongsepError) and isinstance(done['c'], dict) and len(said) == 3
+
+# Tried before the work
+
+def before(path, out, model, output, words):
+    "Refused before anything is computed"
+    def progress(*a): raise AssertionError('the work has begun')
+    with pytest.raises(SongsepError, match=words): separate_song(path, out, model, output, progress=progress)
+    assert not out.exists()
+
+@pytest.mark.parametrize('fmt,sr,channels,words', [('ogg', 384000, 2, "can't hold 384000 Hz"), ('ogg', 220000, 1, "can't hold 220000 Hz"), ('mp3', 88200, 2, "can't hold 88200 Hz"),
+    ('mp3', 44100, 6, "can't hold 6 channels"), ('mp3', 4000, 1, "can't hold 4000 Hz"), ('flac', 44100, 9, "can't hold 9 channels"), ('flac', 700000, 1, "can't hold 700000 Hz")])
+def test_what_a_format_can_not_hold_is_said_before_the_work(tmp_path, model, fmt, sr, channels, words):
+    before(song(tmp_path/'x.wav', .2, sr=sr, channels=channels), tmp_path/'out', model, Output(fmt=fmt), words)
+
+def test_aiff_above_4_gb_is_refused(): # in a few bytes
+    with pytest.raises(SongsepError, match='4 GB'): check_format('aiff', 44100, 2, 2**30 + 1)
+    for o in ('wav', 'flac', 'w64', 'caf'): check_format(o, 44100, 2, 2**33)
+
+@pytest.mark.parametrize('fmt', ['wav', 'flac', 'mp3', 'ogg'])
+@pytest.mark.parametrize('tags,cover', [({'title': ['A']}, 17<<20), ({'title': []}, 0), ({'title': [''], 'artist': ['B']}, 0), ({'title': ['x'*100_000]}, 10)])
+def test_tags_never_cost_the_stems(tmp_path, model, monkeypatch, fmt, tags, cover):
+    monkeypatch.setattr(module, 'read_tags', lambda p: (tags, [('image/png', b'x'*cover)] if cover else []))
+    receipt = separate_song(song(tmp_path/'x.wav'), tmp_path/'out', model, Output(fmt=fmt))
+    for f in receipt['files'].values(): assert sum(y.shape[1] for y in read_blocks(tmp_path/'out'/'x'/f)) == 22050
+
+@pytest.mark.parametrize('template,fmt,words', [('{stem}.{foo}', 'wav', 'must hold'), ('{stem', 'wav', 'not understood'), ('{stem}}', 'wav', 'not understood'), ('{}/{stem}.{ext}', 'wav', 'must hold'),
+    ('{stem!r}.{ext}', 'wav', 'must hold'), ('{stem:>20}.{ext}', 'wav', 'must hold'), ('{stem.x}.{ext}', 'wav', 'must hold'), ('{song}/{stem}.wav', 'flac', 'must end in'), ('{song}/{stem}', 'wav', 'must end in'),
+    ('/x/{stem}.{ext}', 'wav', 'below the output folder'), ('../{stem}.{ext}', 'wav', 'below the output folder'), ('C:\\x\\{stem}.{ext}', 'wav', 'below the output folder'), ('{song}.{ext}', 'wav', 'must hold')])
+def test_templates_are_refused_in_one_sentence(template, fmt, words):
+    with pytest.raises(SongsepError, match=words) as e: Output(filename=template, fmt=fmt)
+    assert '\n' not in str(e.value)
+
+@pytest.mark.parametrize('fmt', ['.mp3', 'MP3', '.Mp3'])
+def test_a_format_may_have_a_dot(fmt): assert Output(fmt=fmt).fmt == 'mp3' and Output(fmt=fmt).path('x', 'drums') == 'x/drums.mp3'
+
+@pytest.mark.parametrize('template', ['{song}/{stem}.{ext}', '{song}/{stem}.wav', '{stem}.wav', '{song} {stem}.{ext}'])
+def test_the_receipt_is_json(template):
+    o = Output(filename=template)
+    assert o.path('x', 'separation', 'json').endswith('separation.json') and o.path('x', 'console', 'html').endswith('console.html') and o.path('x', 'drums').endswith('drums.wav')
+
+def test_blanks_after_a_comma(): assert Output(stems=('drums', ' accompaniments', '')).stems == ('drums', 'accompaniments')
+
+# Files are what they should be
+
+@pytest.mark.parametrize('subtype', ['PCM_16', 'PCM_24', 'FLOAT'])
+def test_a_wav_that_may_grow_is_plain_if_it_does_not(tmp_path, subtype):
+    with AudioWriter(tmp_path/'x.wav', 8000, 1, subtype) as w: w.write(np.zeros((1, 8000), 'float32'))
+    assert (tmp_path/'x.wav').read_bytes()[:4] == b'RIFF' and probe(tmp_path/'x.wav').samples == 8000
+
+def test_a_wav_above_4_gb_is_rf64(tmp_path, monkeypatch):
+    "Its samples are written in the test of long files; here the header alone"
+    from songsep import audio
+    part = tmp_path/'x.wav'
+    with audio._open_for_writing(part, 44100, 2, 'PCM_16', 5*10**9) as f: assert f.format == 'RF64'
+    with audio._open_for_writing(part, 44100, 2, 'PCM_16', 10**9) as f: assert f.format == 'WAV'
+
+@pytest.mark.skipif(os.environ.get('SONGSEP_LONG') != '1', reason='writes 5 GB: SONGSEP_LONG=1')
+@pytest.mark.parametrize('suffix', ['wav', 'w64', 'caf'])
+def test_5_gb_come_back(tmp_path, suffix):
+    path, block, n = tmp_path/f'long.{suffix}', np.random.default_rng(0).normal(size=(2, 1<<20)).astype('float32')*.1, 0
+    with AudioWriter(path, 44100, 2, 'FLOAT', 600<<20) as w:
+        for _ in range(600): w.write(block)
+    assert path.stat().st_size > 5*10**9 and probe(path).samples == 600<<20
+    for y in read_blocks(path, 1<<20):
+        n += y.shape[1]
+        assert np.array_equal(y, block)
+    assert n == 600<<20
+
+def test_a_file_that_kept_less_than_it_was_given_gets_no_name(tmp_path):
+    with pytest.raises(SongsepError, match='1000 samples were written, and 500'):
+        with AudioWriter(tmp_path/'x.wav', 8000, 1, 'PCM_16', 1000) as w:
+            w.write(np.zeros((1, 500), 'float32'))
+            w.n = 1000
+    assert files(tmp_path) == []
