@@ -11,13 +11,13 @@ __all__ = ['SONGS', 'LEARNING', 'KEEPING', 'app', 'RECIPES', 'RECIPE_HELP', 'ARC
            'old_main']
 
 # %% ../nbs/31_cli.ipynb #0002
-import json, os, sys, tempfile, traceback, warnings
+import errno, json, os, sys, tempfile, traceback, warnings
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Optional
 import typer
-from .core import Config, SongsepError, needs
+from .core import Config, SongsepError, disk_error, needs
 
 # %% ../nbs/31_cli.ipynb #0005
 @contextmanager
@@ -114,6 +114,8 @@ def _one_of(what, default, **said):
 
 def _known(value): return value and value.replace('spleeter:', 'spleeter-')
 
+def _format(value): return value and value.lower().removeprefix('.')
+
 def _template(value): # in the words of Spleeter and Demucs
     for theirs,ours in dict(filename='song', track='song', instrument='stem', codec='ext').items(): value = value and value.replace(f'{{{theirs}}}', f'{{{ours}}}')
     return value
@@ -129,7 +131,7 @@ def separate(
     stems:Annotated[Optional[str], typer.Option(help='Write only these, such as drums,bass')]=None,
     two_stems:Annotated[Optional[str], typer.Option(help='Write this stem, and everything else as no_STEM')]=None,
     mix:Annotated[Optional[list[str]], typer.Option(help='Write a combination, such as karaoke=bass+other or practice=mix-bass; may be repeated')]=None,
-    fmt:Annotated[Optional[str], typer.Option('--format', help='wav, flac, ogg or mp3', show_default='wav', autocompletion=_among('wav', 'flac', 'ogg', 'mp3'), rich_help_panel=FILES)]=None,
+    fmt:Annotated[Optional[str], typer.Option('--format', help='wav, flac, ogg or mp3', show_default='wav', autocompletion=_among('wav', 'flac', 'ogg', 'mp3'), callback=_format, rich_help_panel=FILES)]=None,
     bit_depth:Annotated[Optional[str], typer.Option(help='same (as the song), 16, 24 or float32', show_default='same', autocompletion=_among('same', '16', '24', 'float32'), rich_help_panel=FILES)]=None,
     filename:Annotated[Optional[str], typer.Option(help='Where a file goes in the output folder', show_default='{song}/{stem}.{ext}', callback=_template, rich_help_panel=FILES)]=None,
     overwrite:Annotated[bool, typer.Option('--overwrite', help='Replace files of another song, model or setting; what is done already is skipped in any case', rich_help_panel=FILES)]=False,
@@ -137,12 +139,13 @@ def separate(
     engine:Annotated[str, typer.Option(help='auto, onnx or keras', autocompletion=_among('auto', 'onnx', 'keras'))]='auto',
     device:Annotated[str, typer.Option(help='What ONNX Runtime computes on: auto, cpu, cuda, coreml or directml', autocompletion=_among('auto', 'cpu', 'cuda', 'coreml', 'directml'))]='auto',
     dask:Annotated[Optional[str], typer.Option(help='Address of a Dask scheduler, to spread songs over its workers')]=None,
+    stream:Annotated[Optional[int], typer.Option(min=0, help='Which of several audio tracks of a film, from 0', show_default='the first', rich_help_panel=FILES)]=None,
     report:Annotated[bool, typer.Option('--report', help='Write a page to listen with, console.html, beside the stems', rich_help_panel=FILES)]=False,
     quiet:Quiet=False,
     as_json:Json=False,
     params_filename:Annotated[Optional[str], typer.Option('-p', '--params_filename', help='--model; spleeter:2stems is spleeter-2stems', autocompletion=_models_here, callback=_known, rich_help_panel=ALIASES)]=None,
     name:Annotated[Optional[str], typer.Option('-n', '--name', help='--model', autocompletion=_models_here, callback=_known, rich_help_panel=ALIASES)]=None,
-    codec:Annotated[Optional[str], typer.Option('-c', '--codec', help='--format', rich_help_panel=ALIASES)]=None,
+    codec:Annotated[Optional[str], typer.Option('-c', '--codec', help='--format', callback=_format, rich_help_panel=ALIASES)]=None,
     mp3:Annotated[bool, typer.Option('--mp3', help='--format mp3', rich_help_panel=ALIASES)]=False,
     flac:Annotated[bool, typer.Option('--flac', help='--format flac', rich_help_panel=ALIASES)]=False,
     int24:Annotated[bool, typer.Option('--int24', help='--bit-depth 24', rich_help_panel=ALIASES)]=False,
@@ -156,7 +159,7 @@ def separate(
     depth = _one_of('bit depths', 'same', **{'bit-depth': bit_depth, 'int24': int24 and '24', 'float32': float32 and 'float32'})
     filename = _one_of('file names', FILENAME, filename=filename, filename_format=filename_format)
     output = Output(tuple(stems.split(',')) if stems else (), tuple(mix or ()), two_stems, fmt, depth, filename)
-    done = separate_songs(songs, out, model, output, engine, overwrite, resume, dask, _say(quiet or as_json), quiet, device)
+    done = separate_songs(songs, out, model, output, engine, overwrite, resume, dask, _say(quiet or as_json), quiet, device, stream)
     if report: _write_consoles(done, songs, out, output, _say(quiet or as_json))
     if as_json: _print_json(_receipts(done, out, output))
     _fail_for(done, quiet or as_json)
@@ -165,7 +168,7 @@ def _receipts(done, out, output):
     "Receipts whose files can be opened from here, and why a song has none"
     folder = lambda k: (out/output.path(k, 'separation', 'json')).parent
     return {'songs': {k: r | {'files': {s: folder(k)/f for s,f in r['files'].items()}} for k,r in done.items() if isinstance(r, dict)},
-            'failed': {k: str(r) for k,r in done.items() if isinstance(r, SongsepError)}}
+            'failed': {k: str(r) for k,r in done.items() if isinstance(r, Exception)}}
 
 def _write_consoles(done, songs, out, output, say):
     "A page for each song that was separated"
@@ -177,7 +180,8 @@ def _write_consoles(done, songs, out, output, say):
 
 def _fail_for(done, tell):
     "End with the right exit code: a song that failed was named where it failed"
-    bad = [o for o in done.values() if isinstance(o, SongsepError)]
+    bad = [o for o in done.values() if isinstance(o, Exception)]
+    if ours := [o for o in bad if not isinstance(o, SongsepError)]: raise ours[0]
     if len(done) == 1 and bad: raise bad[0]
     if bad: raise SongsepError(f"{len(bad)} of {len(done)} songs failed" + (f": {'; '.join(map(str, bad))}" if tell else '')) from bad[0]
 
@@ -514,6 +518,30 @@ def recipe_show(
     if as_json: _print_json(report | {'remarks': remarks})
     else: print('\n'.join([recipe_text(report), *(f'- {o}' for o in remarks)]))
 
+# %% ../nbs/31_cli.ipynb #t020
+class _Patient:
+    "A stream whose reader may go away, as `head` does, without stopping the work"
+    def __init__(self, stream): self._stream = stream
+    def __getattr__(self, name): return getattr(self._stream, name)
+    def write(self, text): return self._try(self._stream.write, text)
+    def flush(self): return self._try(self._stream.flush)
+    def _try(self, fn, *args):
+        try: return fn(*args)
+        except BrokenPipeError:
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, self._stream.fileno()) # also for what is still in the buffer
+            os.close(null)
+
+def _whole_streams():
+    "Output that takes every name, and is there even where its reader, or the stream itself, is not"
+    for fd,mode in ((0, os.O_RDONLY), (1, os.O_WRONLY), (2, os.O_WRONLY)): # or the next file to be opened would be the output stream
+        try: os.fstat(fd)
+        except OSError: os.open(os.devnull, mode)
+    for name in ('stdout', 'stderr'):
+        stream = getattr(sys, name) or open(os.devnull, 'w', encoding='utf-8')
+        if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='backslashreplace')
+        setattr(sys, name, _Patient(stream))
+
 # %% ../nbs/31_cli.ipynb #0018
 UsageError = typer.BadParameter.__base__ # click's own, which newer versions of Typer carry inside
 
@@ -522,8 +550,9 @@ def _run(app, args=None, **kw):
     except SongsepError as e: fail(str(e))
     except KeyboardInterrupt: fail('stopped', 130)
     except OSError as e:
-        if not e.filename and e.errno not in (28, 122): raise
-        fail(f"{e.strerror}: {e.filename or 'no space left; free some and run again'}")
+        if full := e.errno in (errno.ENOSPC, errno.EDQUOT) and disk_error(e.filename or '.', e=e): fail(str(full))
+        if not e.filename: raise
+        fail(f"{e.strerror}: {e.filename}")
 
 def fail(
     message:str, # One sentence
@@ -547,8 +576,10 @@ def _broken(e):
 
 def main():
     "The command `songsep`."
+    _whole_streams()
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     warnings.filterwarnings('ignore', category=FutureWarning) # what libraries have to say to each other
+    warnings.formatwarning = lambda message, *_: f'songsep: {message}\n'
     if os.environ.get('NO_COLOR') or not sys.stdout.isatty(): os.environ['_TYPER_FORCE_DISABLE_TERMINAL'] = '1' # or Typer colours also files and pipes, where it thinks that someone wants it
     if '--debug' in (sys.argv[:sys.argv.index('--')] if '--' in sys.argv else sys.argv):
         sys.argv.remove('--debug')
@@ -557,6 +588,8 @@ def main():
     except UsageError as e: _misused(e)
     except typer.Abort: code = 130
     except Exception as e: _broken(e)
+    finally:
+        for o in (sys.stdout, sys.stderr): o.flush() # here, where a reader that is gone does no harm
     if code == 130: fail('stopped', 130)
     sys.exit(code)
 

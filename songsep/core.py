@@ -168,7 +168,8 @@ def write_json(
     obj:dict # Plain values
 ):
     "Write readable JSON, whole or not at all."
-    with write_aside(path) as p: p.write_text(json.dumps(obj, indent=2, ensure_ascii=False) + '\n', encoding='utf-8')
+    text = json.dumps(obj, indent=2, ensure_ascii=False) + '\n'
+    with write_aside(path) as p: p.write_bytes(text.encode('utf-8', 'backslashreplace')) # a name that is no UTF-8 becomes JSON's own \\udce9
 
 def read_json(
     path:str|Path # The file to read

@@ -63,7 +63,7 @@ def _on_cores(fn, items, n):
             else: yield i, SongsepError(f"{items[i]}: its worker was killed {STRIKES} times. Is there enough memory?")
 
 # %% ../nbs/00a_jobs.ipynb #0013
-ONE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'), '1')
+ONE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'PYTHONSAFEPATH'), '1')
 
 def _in_pool(fn, items, waiting, n):
     "Work through `waiting`, and take from it what is done; returns what was running when a worker died"

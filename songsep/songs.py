@@ -266,6 +266,7 @@ def _separate(song, out, model, output, weights, files, receipt_path, part, resu
     complete = not lossy and bool((W.sum(0) == 1).all())
     if song.streams > 1 and song.stream is not None: remarks.append(f"{song.path} holds {song.streams} audio streams; number {song.stream} was taken. --stream takes another; they count from 0.")
     need = _check_space(song, out, len(W), subtype, part)
+    part.mkdir(exist_ok=True)
     tags, pictures = _tags(song, output.fmt, part, remarks)
     spool = _Spool(part, len(W), song.channels)
     if not resume: spool.keep(0)
@@ -291,7 +292,6 @@ def _check_space(song, out, n, subtype, part):
     if need() > free and not song.exact: samples = sum(y.shape[1] for y in read_blocks(song.path, stream=song.stream, remark=lambda s: None)) # was an estimate
     if need() > free:
         raise DiskFull(f"{out} has {free/1e9:.2f} GB left; separating {song.path.name} takes {need()/1e9:.2f} GB for a while. Free some, or choose another output folder.")
-    part.mkdir(exist_ok=True)
     return need()
 
 # %% ../nbs/23_songs.ipynb #t006
@@ -313,7 +313,9 @@ def _settle(out, files, fmt, part, tags, pictures, overwrite, inputs, remarks):
     size = max((part/f'{i}.{fmt}').stat().st_size for i in range(len(files)))
     if fmt == 'wav' and size + sum(len(o[1]) for o in pictures) + 2**20 > 2**32 and (tags or pictures):
         tags, pictures = {}, remarks.append('A WAV above 4 GB has no room for tags.') or []
-    for i,k in enumerate(files): write_tags(part/f'{i}.{fmt}', tags | ({'title': [f"{tags['title'][0]} ({k})"]} if 'title' in tags else {}), pictures)
+    for i,k in enumerate(files):
+        title = {'title': [f"{tags['title'][0]} ({k})"]} if any(tags.get('title', ())) else {}
+        write_tags(part/f'{i}.{fmt}', {k: v for k,v in tags.items() if any(v)} | title, pictures)
     mine = overwrite or (part/'ready').exists()
     _check_places(out, files.values(), inputs)
     if not mine: _finished(part/'none', files, out, {}, False)

@@ -93,12 +93,15 @@ def test_a_disk_that_is_too_small_is_seen_before_the_work(tmp_path, small_disk):
     fails(songsep('separate', 'song.wav', '-o', small_disk/'results', cwd=tmp_path), 'GB left', 'takes')
     assert files(small_disk) == []
 
-def test_a_disk_that_fills_up_leaves_nothing(tmp_path, small_disk):
-    sf.write(tmp_path/'song.wav', noise(5), 44100)
-    code = "import shutil, sys; from songsep import songs; songs._check_space = lambda *a: None; from songsep.cli import main; main()"
+def test_a_disk_that_fills_up_is_called_by_its_name_and_the_run_goes_on(tmp_path, small_disk):
+    sf.write(tmp_path/'song.wav', noise(15), 44100)
+    code = "import shutil, sys; from songsep import songs; songs._check_space = lambda *a: 20_000_000; from songsep.cli import main; main()"
     res = subprocess.run([sys.executable, '-c', code, 'separate', 'song.wav', '-o', small_disk/'results'], capture_output=True, text=True, cwd=tmp_path)
-    fails(res, 'No space left on device')
-    assert files(small_disk) == []
+    fails(res, f'the disk {small_disk} is full', 'MB more', 'goes on where it stopped')
+    assert not [o for o in files(small_disk) if o.endswith(('.wav', '.json'))]
+    subprocess.run(['mount', '-o', 'remount,size=100m', small_disk], check=True)
+    assert songsep('separate', 'song.wav', '-o', small_disk/'results', cwd=tmp_path).returncode == 0
+    assert files(small_disk) == ['results', 'results/song', 'results/song/accompaniments.wav', 'results/song/drums.wav', 'results/song/separation.json']
 
 def test_a_song_shorter_than_a_segment_works(tmp_path):
     y = np.random.default_rng(0).uniform(-.3, .3, (1000, 2))

@@ -227,3 +227,35 @@ def test_a_file_that_kept_less_than_it_was_given_gets_no_name(tmp_path):
             w.write(np.zeros((1, 500), 'float32'))
             w.n = 1000
     assert files(tmp_path) == []
+
+# The command
+
+def command(*args, cwd, **kw):
+    return subprocess.run([Path(sys.executable).with_name('songsep'), *map(str, args)], cwd=cwd, capture_output=True, text=True, **kw)
+
+def test_a_name_that_is_no_utf8_on_a_terminal_that_knows_ascii_alone(tmp_path):
+    path = tmp_path/os.fsdecode(b'caf\xe9 \xc3\xbc.wav')
+    song(tmp_path/'x.wav').rename(path)
+    done = command('separate', path, '-o', 'out', '--json', cwd=tmp_path, env=os.environ | {'PYTHONIOENCODING': 'ascii', 'LC_ALL': 'C'})
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    found = json.loads(done.stdout)['songs']
+    assert len(found) == 1 and all(os.path.exists(tmp_path/f) for r in found.values() for f in r['files'].values())
+    assert json.loads(next((tmp_path/'out').rglob('separation.json')).read_text(encoding='utf-8'))['song'] == path.name
+
+@pytest.mark.parametrize('ending', ['| head -c 5', '>&-', '>&- 2>&-', '| true'])
+def test_a_reader_that_goes_away_stops_nothing(tmp_path, ending):
+    for o in 'ab': song(tmp_path/f'{o}.wav')
+    exe = Path(sys.executable).with_name('songsep')
+    done = subprocess.run(['bash', '-c', f'set -o pipefail; {exe} separate a.wav b.wav -o out {ending}'], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    assert len(list((tmp_path/'out').rglob('separation.json'))) == 2
+
+def test_a_fault_of_ours_in_one_song_ends_with_3(tmp_path):
+    for o in 'ab': song(tmp_path/f'{o}.wav')
+    code = '''from songsep import songs
+real = songs._separate
+songs._separate = lambda song, *a: 1/0 if song.path.stem == 'a' else real(song, *a)
+from songsep.cli import main
+main()'''
+    done = subprocess.run([sys.executable, '-c', code, 'separate', 'a.wav', 'b.wav', '-o', 'out'], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 3 and 'ZeroDivisionError' in done.stderr and (tmp_path/'out'/'b'/'drums.wav').exists()
