@@ -69,7 +69,7 @@ def _models_elsewhere(incomplete:str):
     from songsep.pull import PUBLISHED
     return _among(*PUBLISHED)(incomplete)
 
-RECIPES = ('drums', 'band', 'four', 'vocals', 'musdb', 'piano', 'guitar', 'bass')
+RECIPES = ('drums', 'band', 'vocals', 'musdb', 'piano', 'guitar', 'bass')
 RECIPE_HELP = f"A recipe file, or {', '.join(RECIPES)}"
 ARCHITECTURES = ('tfc_tdf_unet', 'strided_unet', 'unet', 'spleeter_unet') # of songsep.unet, which takes seconds to import
 

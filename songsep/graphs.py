@@ -50,7 +50,7 @@ def demucs_spec(
     if len(targets) != n: raise SongsepError(f"the graph has {n} stems, and {len(targets)} names were given: {', '.join(targets)}.")
     rest = 'other' if 'other' in targets else targets[-1]
     from songsep.recipes import load_recipe # only who makes a model needs it
-    recipe = load_recipe('four').to_dict() if set(targets) == set(DEMUCS_STEMS[4]) else None # for scoring it
+    recipe = load_recipe('musdb').to_dict() if set(targets) == set(DEMUCS_STEMS[4]) else None # for scoring it
     return ModelSpec(name, targets, config, GRAPH, {'inner': 'demucs'}, recipe, kind='waveform', takes_rest=rest)
 
 # %% ../nbs/19b_graphs.ipynb #0010
