@@ -579,6 +579,14 @@ def _open_for_writing(part, sr, channels, subtype, size):
     if rf64: _command(file, 0x1210, 1) # SFC_RF64_AUTO_DOWNGRADE: plain WAV, should it stay short
     return file
 
+def _forget_time(part):
+    "Zero the time of day that libsndfile writes into float files of RF64, where it can't be told not to"
+    with open(part, 'rb+') as f:
+        at = f.read(256).find(b'PEAK')
+        if at < 0: return
+        f.seek(at + 12) # after name, size and version
+        f.write(bytes(4))
+
 # %% ../nbs/01_audio.ipynb #a035
 class AudioWriter:
     "Write a sound file block by block; it appears under its name when it is whole."
@@ -628,6 +636,7 @@ def __exit__(self:AudioWriter, kind, e, trace):
     "Close the file, see whether all of it arrived, and give it its name"
     try:
         self._file.close()
+        if self._part.suffix.lower() == '.wav': _forget_time(self._part)
         if kind is None: self._compare()
     except Exception as err:
         if kind is None: kind, e, trace = type(err), err, err.__traceback__
@@ -648,7 +657,7 @@ def write_audio(
 ):
     "Write a whole waveform."
     y = np.atleast_2d(y)
-    with AudioWriter(path, sr, len(y), subtype) as w: w.write(y)
+    with AudioWriter(path, sr, len(y), subtype, y.shape[-1]) as w: w.write(y)
 
 # %% ../nbs/01_audio.ipynb #0031
 _ID3 = dict(title='TIT2', artist='TPE1', album='TALB', albumartist='TPE2', date='TDRC', tracknumber='TRCK', discnumber='TPOS', genre='TCON', composer='TCOM')

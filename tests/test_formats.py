@@ -1,7 +1,7 @@
 "Whatever comes in comes back: length, rate, channels, and a sum that is the song."
 import itertools, time
 import numpy as np, pytest, soundfile as sf
-from songsep.audio import probe, read_blocks, read_tags, write_audio, write_tags
+from songsep.audio import AudioWriter, probe, read_blocks, read_tags, write_audio, write_tags
 from songsep.core import SongsepError
 from songsep.models import open_model
 from songsep.songs import Output, find_songs, separate_song, separate_songs
@@ -146,3 +146,7 @@ def test_two_runs_write_the_same_bytes(tmp_path, monkeypatch):
             write_audio(tmp_path/f'{o}.{suffix}', .1*y, 44100, *([subtype] if suffix != 'mp3' else []))
             if o == 'a' and subtype == 'FLOAT': time.sleep(1.1) # a time in the file would now be another
         assert (tmp_path/f'a.{suffix}').read_bytes() == (tmp_path/f'b.{suffix}').read_bytes()
+    for o in 'ab': # of unknown length, which may grow beyond 4 GB
+        with AudioWriter(tmp_path/f'{o}.wav', 44100, 2, 'FLOAT') as w: w.write(.1*y)
+        if o == 'a': time.sleep(1.1)
+    assert (tmp_path/'a.wav').read_bytes() == (tmp_path/'b.wav').read_bytes()
