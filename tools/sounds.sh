@@ -7,10 +7,11 @@ samples=/usr/share/sonic-pi/samples
 rock=/usr/share/games/fretsonfire/data/songs
 
 # Drums, each hit of them recorded. `gogodze_retro`, Red Zeppelin and Millo_MultiLayered3 stay out: they test
-recorded=(--drum-soundfont $sounds/Black_Pearl_4_LV2.sf2)
+debian=()
 for kit in BJA_Pacific ColomboAcousticDrumkit ForzeeStereo Millo-Drums_v.1 Millo_MultiLayered2 'The Black Pearl 1.0' rumpf_kit_z01_h2; do
-    recorded+=(--drum-soundfont "$hydrogen/$kit")
+    debian+=(--drum-soundfont "$hydrogen/$kit")
 done
+recorded=(--drum-soundfont $sounds/Black_Pearl_4_LV2.sf2 "${debian[@]}")
 for kit in franken_plate franken_steel gogodze_dry muldjord_{close,franken,freepats,room} osdk_{dry,plate}; do
     recorded+=(--drum-soundfont "$data/kits/$kit")
 done

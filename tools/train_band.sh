@@ -7,6 +7,7 @@
 set -euo pipefail
 midi=$1 stems=$2 validation=$3 work=$4
 here=$(cd "$(dirname "$0")" && pwd)
+data=$(dirname "$midi") # where the other sounds are
 source "$here/sounds.sh"
 cd "$work"
 
@@ -19,7 +20,7 @@ cp parts/drums/* band_parts/drums
 cp -r parts/guitar band_parts
 
 # Songs by other instruments, of other kinds: two soundfonts make a network that knows two soundfonts
-drums=(--drum-soundfont $sounds/Black_Pearl_4_LV2.sf2 --drum-soundfont $sounds/sf_GMbank.sf2 "${recorded[@]}")
+drums=(--drum-soundfont $sounds/Black_Pearl_4_LV2.sf2 --drum-soundfont $sounds/sf_GMbank.sf2 "${debian[@]}")
 other=(--soundfont $sounds/sf_GMbank.sf2 --soundfont $sounds/sf_GMbank.sf2 --soundfont $sounds/OPL-3_FM_128M.sf2)
 render() { # a folder, what its songs are called (the first ones are Track already), and how they are made
     local folder=$1 name=$2 song; shift 2
@@ -47,7 +48,7 @@ songsep models shrink models/band
 
 # Other songs, another soundfont, other kits
 songsep synth "$midi"/{openmsx,planetblupi,simutrans} -o heldout --max-seconds 30 --soundfont $sounds/TimGM6mb.sf2 \
-    --drum-soundfont $kits/Millo_MultiLayered3 --drum-soundfont $sounds/Red_Zeppelin_4_LV2.sf2
+    --drum-soundfont $hydrogen/Millo_MultiLayered3 --drum-soundfont $sounds/Red_Zeppelin_4_LV2.sf2
 songsep evaluate heldout --model models/band -o band_scores.json --report band_scores.html
 songsep evaluate "$validation" --model models/band --partial -o band_real.json
 python "$here/card.py" models/band band_scores.json band_real.json
