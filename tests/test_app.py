@@ -95,7 +95,7 @@ def test_what_is_no_song_or_too_large_is_refused_in_a_sentence(served, visitor):
     upload(page, 'noise.wav', b'RIFF and nothing more')
     page.get_by_text('is here. Press').wait_for()
     page.get_by_role('button', name='Take it apart').first.click()
-    page.get_by_role('alert').get_by_text('no sound file').wait_for()
+    page.get_by_role('alert').get_by_text('noise.wav is damaged').wait_for()
     assert page.evaluate('window.bad') is None
     assert not [o for d in desks(served[1]) for o in d.rglob('*') if o.suffix == '.exe' or o.name == 'long.wav']
 

@@ -57,11 +57,11 @@ print(keras.backend.backend(), 'prepared, trained, went on and separated')
 '''
 
 def requirements():
-    "What songsep asks for, with another backend in TensorFlow's place"
+    "What songsep and its training ask for, with another backend in TensorFlow's place"
     cfg = configparser.ConfigParser(interpolation=None)
     cfg.read(ROOT/'settings.ini')
-    names = cfg['DEFAULT']['requirements'].split()
-    return [o for o in names if not re.match('tensorflow', o)] + {'jax': ['jax', 'jaxlib'], 'torch': ['torch']}[BACKEND]
+    names = f"{cfg['DEFAULT']['requirements']} {cfg['DEFAULT']['train_requirements']}".split()
+    return [o for o in names if not re.match('tensorflow|tf2onnx', o)] + {'jax': ['jax', 'jaxlib'], 'torch': ['torch']}[BACKEND]
 
 @pytest.fixture(scope='module')
 def python(tmp_path_factory):

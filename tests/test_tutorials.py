@@ -10,6 +10,7 @@ from execnb.nbio import read_nb
 from execnb.shell import CaptureShell
 from fastcore.xtras import working_directory
 from songsep.stems import Track
+from songsep.store import SpectrogramStore
 from songsep.training import Checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,7 +20,7 @@ NEEDS = {'03_midi': ['mido', 'pygame', 'pedalboard'], '05_cluster': ['distribute
 RESULTS = {'00_original': ['history'], '00_separate': ['done', 'backing'], '01_colab': ['history', 'receipt'], '02_recipe': ['report', 'history', 'receipt', 'scores'],
            '03_midi': ['tracks'], '04_spleeter': ['done'], '05_cluster': ['done']} # variables that hold what came of it
 WORK = {'00_original': (Checkpoint, 'on_epoch_end', 2), '00_separate': ('songs', 'write_json', 2), '01_colab': (Checkpoint, 'on_epoch_end', 8), '02_recipe': (Checkpoint, 'on_epoch_end', 8),
-        '03_midi': ('synth.corpus', 'synth_track', 4), '04_spleeter': ('pull', 'import_model', 1), '05_cluster': ('prepare', '_take', 4)} # what does the work, and how many times
+        '03_midi': ('synth.corpus', 'synth_track', 4), '04_spleeter': ('pull', 'import_model', 1), '05_cluster': (SpectrogramStore, 'take', 4)} # what does the work, and how many times
 
 sys.path.insert(0, str(ROOT/'tools'))
 from drive import PAGES, fill
