@@ -69,7 +69,7 @@ def _models_elsewhere(incomplete:str):
     from songsep.pull import PUBLISHED
     return _among(*PUBLISHED)(incomplete)
 
-RECIPES = ('drums', 'band', 'vocals', 'musdb', 'piano', 'guitar', 'bass')
+RECIPES = ('drums', 'band', 'vocals', 'musdb', 'piano', 'guitar', 'bass', 'kit')
 RECIPE_HELP = f"A recipe file, or {', '.join(RECIPES)}"
 ARCHITECTURES = ('tfc_tdf_unet', 'strided_unet', 'unet', 'spleeter_unet') # of songsep.unet, which takes seconds to import
 
@@ -339,6 +339,7 @@ def synth(
     sr:Annotated[int, typer.Option(help='Sample rate, Hz')]=44100,
     seed:Annotated[int, typer.Option(help='Decides everything that chance decides')]=0,
     varied:Annotated[bool, typer.Option('--varied', help='Other tempos, keys, instruments of a kind, touches, levels, amplifiers, rooms')]=False,
+    drum_pieces:Annotated[bool, typer.Option('--drum-pieces', help='A stem for each piece of the drum kit: kick, snare, toms, hi-hat, cymbals')]=False,
     versions:Annotated[int, typer.Option(help='Renderings of each file')]=1,
     fmt:Annotated[str, typer.Option('--format', help='flac, or wav, which is quicker to write')]='flac',
     jobs:Jobs=None,
@@ -348,7 +349,8 @@ def synth(
     "Render MIDI files to stems in the layout of Slakh."
     from songsep.synth.corpus import Variety, find_midi, synth_dataset
     synth_dataset(find_midi(midi), out, soundfont, sr, seed, drum_soundfont, max_seconds, jobs, progress=_bar(quiet),
-                  variety=Variety() if varied else None, versions=versions, fmt=fmt, dask=dask, plates=plate or [])
+                  variety=Variety() if varied else None, versions=versions, fmt=fmt, dask=dask, plates=plate or [],
+                  drum_pieces=drum_pieces)
     _say(quiet)(f"{out}: {sum(1 for _ in out.glob('Track*'))} tracks")
 
 @app.command(rich_help_panel=LEARNING, epilog=_examples('songsep evaluate test_songs --model my_drums', 'songsep evaluate musdb18/test -m spleeter-2stems --recipe vocals.yaml --report scores.html', 'songsep evaluate test_songs -m my_drums --json -q'))

@@ -87,7 +87,7 @@ def recipe_from(
 def load_recipe(
     recipe:str|Path # A YAML file, or the name of one that ships with songsep
 ) -> Recipe: # Checked
-    "Read a recipe file. `drums`, `band`, `four`, `vocals`, `musdb`, `piano`, `guitar` and `bass` ship with songsep."
+    "Read a recipe file. `drums`, `band`, `vocals`, `musdb`, `piano`, `guitar`, `bass` and `kit` ship with songsep."
     path = Path(recipe)
     if not path.suffix: path = RECIPES/f'{recipe}.yaml'
     if not path.is_file():

@@ -3,9 +3,9 @@ import ctypes, os, random, shutil, subprocess, sys
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf, yaml
 from songsep.core import SongsepError
-from songsep.synth.amps import EFFECTS, add_effects, bus_gain, draw_amp, draw_desk
+from songsep.synth.amps import EFFECTS, GAINS, add_effects, add_effects_to_pieces, bus_gain, draw_amp, draw_desk
 from songsep.synth.corpus import ALONE, Variety, draw_sounds, find_midi, synth_dataset, synth_track
-from songsep.synth.midi import Part, read_midi, toy_midi, write_midi
+from songsep.synth.midi import DRUM_PIECES, PERCUSSION, Part, read_midi, split_drums, toy_midi, write_midi
 from songsep.synth.render import render_midi, render_parts
 from songsep.synth.samplers import DrumKit, SoundFont, find_soundfonts, open_sampler
 from songsep.synth.slakh import loudness, tracks_made
@@ -202,6 +202,67 @@ def test_what_is_no_kit(tmp_path):
     write_kit(tmp_path/'a'/'b')
     (tmp_path/'a'/'b'/'kick.wav').unlink()
     with pytest.raises(SongsepError, match='no bass drum or no snare'): DrumKit(tmp_path/'a'/'b')
+
+# The pieces of a kit
+
+BEAT = ((36, 0.), (42, .25), (38, .5), (46, .75), (45, 1.), (49, 1.25), (51, 1.5), (37, 1.75), (39, 1.9))
+
+def write_beat(path):
+    write_midi(path, [Part(128, tuple((t, t+.1, key, 100) for key,t in BEAT)), Part(33, ((0., 2., 40, 90),))])
+    return path
+
+def stems_of(track):
+    meta = yaml.safe_load((track/'metadata.yaml').read_text())
+    return {k: (m, sf.read(track/'stems'/f'{k}.flac')[0]) for k,m in meta['stems'].items()}
+
+def test_every_note_of_a_kit_is_in_one_piece():
+    part = Part(128, tuple((.1*k, .1*k+.05, k, 90) for k in range(22, 82)), kit=8, levels=((0., .5),))
+    pieces = split_drums(part)
+    assert list(pieces) == [*DRUM_PIECES, PERCUSSION] and {(o.kit, o.levels) for o in pieces.values()} == {(8, ((0., .5),))}
+    assert sorted(n for o in pieces.values() for n in o.notes) == sorted(part.notes)
+
+def test_pieces_sum_to_the_drums_that_are_rendered_whole(tmp_path):
+    midi = write_beat(tmp_path/'a.mid')
+    for name,on in (('whole', False), ('pieces', True)): synth_track(midi, tmp_path/name, [FONT], SR, drum_pieces=on)
+    whole, pieces = stems_of(tmp_path/'whole'), stems_of(tmp_path/'pieces')
+    assert [m.get('drum_piece') for m,_ in pieces.values()] == [*DRUM_PIECES, PERCUSSION, None]
+    drums, parts = whole['S00'][1], [y for m,y in pieces.values() if m['is_drum']]
+    assert np.abs(sum(parts) - drums).max() < 8/2**15 < .01 < min(np.abs(y).max() for y in parts)
+    check(tmp_path/'pieces')
+    assert sorted(o.name for o in (tmp_path/'pieces'/'MIDI').iterdir()) == [f'{k}.mid' for k in pieces]
+
+@pytest.mark.parametrize('seed', range(4))
+def test_a_studio_hears_the_pieces_together(tmp_path, seed):
+    synth_track(write_beat(tmp_path/'a.mid'), tmp_path/'t', [FONT], SR, seed, variety=Variety(effects=1., bus=1.), drum_pieces=True)
+    metas = [m for m,_ in stems_of(tmp_path/'t').values() if m['is_drum']]
+    assert len(metas) == 6 and all(m['effects'] == metas[0]['effects'] and m['kit'] == metas[0]['kit'] for m in metas)
+    assert len({m['piece_db'] for m in metas}) > 1 and len({m['level_db'] for m in metas}) == 1
+    check(tmp_path/'t')
+
+def test_effects_on_pieces_are_those_on_the_sum():
+    rng = np.random.default_rng(0)
+    hits = [(rng.normal(0, .3, SR)*np.exp(-np.arange(SR)/800)*(np.arange(SR) > 0)).astype('float32') for _ in range(2)]
+    ys = [np.roll(o, n)*(np.arange(SR) >= n) for o,n in zip(hits, (1000, 6000))]
+    for name,value in (draw_desk(128, rng) | dict(drive=20., parallel=[-30., .4], compressor=[-20., 3.])).items():
+        if not isinstance(value, list): value = [value]
+        done, whole = add_effects_to_pieces(ys, SR, {name: value}), add_effects(sum(ys), SR, {name: value})
+        assert np.abs(sum(done) - whole).max() < 2e-4*np.abs(whole).max(), name
+        if name in GAINS: assert not done[1][:5000].any(), name # what is silent stays silent
+    assert not any(o.any() for o in add_effects_to_pieces([0*ys[0]]*2, SR, dict(compressor=[-20., 3.])))
+
+def test_whole_and_divided_kits_stay_apart(tmp_path):
+    make = lambda **kwargs: synth_dataset([write_beat(tmp_path/'a.mid')], tmp_path/'out', [FONT], SR, n_jobs=1, **kwargs)
+    make()
+    with pytest.raises(SongsepError, match='drum_pieces None there and True here'): make(drum_pieces=True)
+
+def test_the_recipe_for_kits_takes_what_is_rendered_and_what_has_usual_names(tmp_path):
+    from songsep.recipes import RESIDUALS, load_recipe, target_of
+    from songsep.stems import Stem, find_tracks
+    synth_dataset([write_beat(tmp_path/'a.mid')], tmp_path/'out', [FONT], SR, n_jobs=1, drum_pieces=True)
+    recipe, (track,) = load_recipe('kit'), find_tracks(tmp_path/'out')
+    assert [target_of(recipe, s) for s in track.stems] == [*DRUM_PIECES, RESIDUALS, RESIDUALS]
+    named = {'Kick in': 'kick', 'SNARE_TOP': 'snare', 'Tom 1': 'toms', 'hi-hat': 'hihat', 'Ride': 'cymbals', 'Overheads': RESIDUALS}
+    assert {k: target_of(recipe, Stem(k, tmp_path/f'{k}.wav')) for k in named} == named
 
 # What a studio does
 

@@ -15,9 +15,9 @@ import numpy as np
 from ..core import SongsepError
 from ..jobs import run_jobs
 from .slakh import file_md5, gm_meta, tracks_made, write_track
-from .midi import read_midi, write_midi
+from .midi import read_midi, split_drums, write_midi
 from .samplers import find_soundfonts, open_sampler
-from .amps import add_effects, bus_gain, draw_amp, draw_desk
+from .amps import add_effects, add_effects_to_pieces, bus_gain, draw_amp, draw_desk
 from .render import render_parts
 
 # %% ../../nbs/03g_synth.corpus.ipynb #0005
@@ -101,10 +101,30 @@ def _midis(folder, kept, parts, source): # what was played, beside what was hear
     for i,name in kept.items(): write_midi(folder/'MIDI'/f'{name}.mid', [parts[i]])
     shutil.copyfile(source, folder/'all_src.mid')
 
-def _processed(ys, about, sr): # stems after their effects; rooms ring on for a second
+def _processed(ys, about, groups, sr): # stems after their effects; rooms ring on for a second
     if not any(o.get('effects') for o in about): return ys
     ys = [np.pad(y, (0, sr)) for y in ys]
-    return [add_effects(y, sr, o['effects']) if o.get('effects') else y for y,o in zip(ys, about)]
+    for g in dict.fromkeys(groups):
+        at = [i for i,o in enumerate(groups) if o==g]
+        if not (effects := about[at[0]].get('effects')): continue
+        if len(at)==1: done = [add_effects(ys[at[0]], sr, effects)]
+        else: done = add_effects_to_pieces([ys[i] for i in at], sr, effects)
+        for i,y in zip(at, done): ys[i] = y
+    return ys
+
+def _pieces(parts, variety, rng): # (number of the part, more metadata, part) of every stem, the drums piece by piece
+    for i,part in enumerate(parts):
+        if part.program != 128: yield i, {}, part
+        else:
+            for name,piece in split_drums(part).items():
+                db = float(rng.normal(0, variety.level_db)) if variety else 0.
+                yield i, dict(drum_piece=name, piece_db=round(db, 2)), piece
+
+def _rows(parts, variety, rng, drum_pieces): # the same, three lists
+    rows = _pieces(parts, variety, rng) if drum_pieces else ((i, {}, o) for i,o in enumerate(parts))
+    return map(list, zip(*rows))
+
+def _kept_settings(drum_pieces): return dict(drum_pieces=True) if drum_pieces else {} # nothing where all is as it was before
 
 def synth_track(
     midi_path:str|Path, # A General MIDI file
@@ -117,19 +137,23 @@ def synth_track(
     variety:Variety|None=None, # What else varies; `None` plays what is written
     version:int=0, # Which rendering of this file
     fmt:str='flac', # `flac` or `wav`, 16 bits, mono
-    plates:list=() # Files with impulse responses of rooms or plates
+    plates:list=(), # Files with impulse responses of rooms or plates
+    drum_pieces:bool=False # A stem for each piece of the drum kit, instead of one for all
 ) -> list[str]: # What was left out, one sentence each
     "Play one MIDI file into one folder with the layout of Slakh."
     midi_path, uuid = Path(midi_path), file_md5(midi_path)
     rng = np.random.default_rng([seed, int(uuid[:8], 16), version])
     parts, about, song = vary(read_midi(midi_path, max_seconds), variety, rng, plates)
     sounds = draw_sounds(parts, soundfonts, drum_soundfonts or [], rng, bool(variety and variety.programs), sr)
-    ys = _processed(render_parts(parts, sounds, sr), about, sr)
-    stems = [(gm_meta(p.program, s[0].name) | more, y) for p,s,more,y in zip(parts, sounds, about, ys)]
+    groups, more, parts = _rows(parts, variety, rng, drum_pieces)
+    about, sounds = [about[i] | o for i,o in zip(groups, more)], [sounds[i] for i in groups]
+    ys = [y*np.float32(10**(o.get('piece_db', 0)/20)) for y,o in zip(render_parts(parts, sounds, sr), about)]
+    ys = _processed(ys, about, groups, sr)
+    stems = [(gm_meta(p.program, s[0].name) | o, y) for p,s,o,y in zip(parts, sounds, about, ys)]
     bus = song.get('bus') and (lambda mix: bus_gain(mix, sr, *song['bus']))
     info = dict(UUID=uuid, version=version, midi_file=midi_path.name, seed=seed, max_seconds=max_seconds,
-                variety=variety and asdict(variety)) | song
-    return write_track(folder, stems, sr, info, fmt, partial(_midis, parts=parts, source=midi_path), bus or None)
+                variety=variety and asdict(variety)) | song | _kept_settings(drum_pieces)
+    return write_track(folder, stems, sr, info, fmt, partial(_midis, parts=parts, source=midi_path), bus or None, groups)
 
 # %% ../../nbs/03g_synth.corpus.ipynb #0015
 def find_midi(
@@ -180,7 +204,8 @@ def synth_dataset(
     versions:int=1, # Renderings of every file
     fmt:str='flac', # `flac` takes a third of the space, `wav` less time
     dask:str|None=None, # Address of a Dask scheduler to work there instead; its workers see the same folders
-    plates:list=() # Files with impulse responses of rooms or plates, for some of the stems
+    plates:list=(), # Files with impulse responses of rooms or plates, for some of the stems
+    drum_pieces:bool=False # A stem for each piece of the drum kit, instead of one for all
 ) -> Path: # `out`
     "Play MIDI files into tracks with the layout of Slakh; a rerun continues."
     from tqdm import tqdm
@@ -192,10 +217,11 @@ def synth_dataset(
     for o in soundfonts: open_sampler(o, sr)
     for o in kits: open_sampler(o, sr, True)
     if variety and (variety.effects or variety.amps): add_effects(np.zeros(64, 'float32'), sr, {})
-    settings = dict(sample_rate=sr, seed=seed, max_seconds=max_seconds, variety=variety and asdict(variety))
+    settings = dict(sample_rate=sr, seed=seed, max_seconds=max_seconds, variety=variety and asdict(variety),
+                    drum_pieces=drum_pieces or None)
     plan = _plan(midi_paths, out, versions, settings, warn)
     play = partial(_song, soundfonts=soundfonts, sr=sr, seed=seed, drum_soundfonts=kits, max_seconds=max_seconds,
-                   variety=variety, fmt=fmt, plates=[str(o) for o in plates])
+                   variety=variety, fmt=fmt, plates=[str(o) for o in plates], drum_pieces=drum_pieces)
     for _,said in tqdm(run_jobs(play, plan, n_jobs, dask), total=len(plan), unit='song', disable=not progress):
         for o in [f'Skipped: {said}'] if isinstance(said, SongsepError) else said: warn(o)
     return out

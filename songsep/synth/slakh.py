@@ -77,14 +77,22 @@ def loudness(
     return float(db(blocks[blocks > blocks.mean()/10].mean())) if len(blocks) else -np.inf
 
 # %% ../../nbs/03a_synth.slakh.ipynb #0013
+def _by_group(ys, sr, lufs, groups): # the loudness of each stem's group; of a stem alone, its own
+    together = {}
+    for i,g in enumerate(groups): together.setdefault(g, []).append(i)
+    of = {g: lufs[i[0]] if len(i)==1 else loudness(sum(ys[j] for j in i), sr) for g,i in together.items()}
+    return [of[g] for g in groups]
+
 def level_stems(
     ys:list, # Waveforms (samples,), all of one length
     sr:int, # Sample rate, Hz
-    levels_db:list|None=None # How much louder or softer than -13 LUFS each shall be, dB; `None` is 0 for all
+    levels_db:list|None=None, # How much louder or softer than -13 LUFS each shall be, dB; `None` is 0 for all
+    groups:list|None=None # A number for each: those of one number share the gain that their sum asks for; `None` groups none
 ) -> tuple[list, list, float]: # Each stem's gain, 0 for silent ones; their loudness before, LUFS; the common gain, which the others hold already
     "The gains that bring stems to one loudness and their sum to -1 dBFS."
     lufs = [loudness(y, sr) for y in ys]
-    gains = [10**((STEM_LUFS+d-l)/20) if np.isfinite(l) else 0. for l,d in zip(lufs, levels_db or [0]*len(ys))]
+    judged = lufs if groups is None else _by_group(ys, sr, lufs, groups)
+    gains = [10**((STEM_LUFS+d-l)/20) if np.isfinite(l) else 0. for l,d in zip(judged, levels_db or [0]*len(ys))]
     if not any(gains): raise SongsepError("no stem has a sound.")
     mix, peak = np.zeros(len(ys[0]), 'float32'), 0
     for y,g in zip(ys, gains):
@@ -101,9 +109,9 @@ def _write(path, q, sr): # FLAC at its lowest level: the highest needs twice the
     with open(path, 'rb+') as f: os.fsync(f.fileno())
 
 # %% ../../nbs/03a_synth.slakh.ipynb #0017
-def _leveled(stems, sr, bus): # a gain for each stem, a number or a curve; their loudness; the common gain
+def _leveled(stems, sr, bus, groups): # a gain for each stem, a number or a curve; their loudness; the common gain
     ys, levels = [y for _,y in stems], [m.get('level_db', 0) for m,_ in stems]
-    gains, lufs, gain = level_stems(ys, sr, levels)
+    gains, lufs, gain = level_stems(ys, sr, levels, groups)
     if bus is None: return gains, lufs, gain
     mix = sum(np.float32(g)*y for y,g in zip(ys, gains) if g)
     curve = bus(mix)
@@ -117,13 +125,14 @@ def write_track(
     info:dict, # More keys for `metadata.yaml`: `UUID` and whatever made it
     fmt:str='flac', # `flac` or `wav`, 16 bits, mono
     extra:Callable|None=None, # Called with the hidden folder and the kept stems' names by position, to add files
-    bus:Callable|None=None # Takes the mix (samples,), gives a gain of at most 1 (samples,) for all stems alike
+    bus:Callable|None=None, # Takes the mix (samples,), gives a gain of at most 1 (samples,) for all stems alike
+    groups:list|None=None # As in `level_stems`
 ) -> list[str]: # What was left out, one sentence each
     "Write `mix`, `metadata.yaml` and `stems/S00` onwards, whole or not at all."
     folder = Path(folder)
     if folder.exists(): raise SongsepError(f"{folder} exists already. Use another folder.")
     if fmt not in ('flac', 'wav'): raise SongsepError(f"a track's format is flac or wav. Received: {fmt}")
-    gains, lufs, gain = _leveled(stems, sr, bus)
+    gains, lufs, gain = _leveled(stems, sr, bus, groups)
     part = folder.with_name(f'.{folder.name}.part')
     shutil.rmtree(part, ignore_errors=True) # what a killed run left
     (part/'stems').mkdir(parents=True)
