@@ -149,8 +149,11 @@ def console_page(
     files = ([('', song)] if song else []) + list(sounds.items())
     infos = [probe(o) for _,o in files]
     whole = max(o.seconds for o in infos)
-    seconds = min(whole, 1e6*megabytes/sum(_BYTES[2 if o.channels == 2 else 1] for o in infos))
-    found = [_beginning(p, seconds) for _,p in files]
+    room = 1e6*megabytes/sum(_BYTES[2 if o.channels == 2 else 1] for o in infos)
+    most = min(room, whole) if all(o.exact for o in infos) else room # the length of an mp3 may be an estimate
+    found = [_beginning(p, most) for _,p in files]
+    seconds = max(y.shape[1]/sr for y,sr in found)
+    if seconds < room - .1: whole = seconds
     if len({sr for _,sr in found}) > 1:
         rates = ', '.join(f'{p} {sr} Hz' for (_,p),(_,sr) in zip(files, found))
         raise SongsepError(f"the sounds have several sample rates: {rates}. Bring them to one.")

@@ -44,15 +44,22 @@ class _Voice:
     "A stem as mono at the rate wanted, as many samples at a time as are asked for"
     def __init__(self, stem, sr):
         info = stem.info()
-        self.samples, self.rest = -(-info.samples*sr//info.sr), np.zeros(0, 'float32')
+        self.stem, self.sr, self.came, self.rest = stem, sr, 0, np.zeros(0, 'float32')
+        self.samples = -(-stem.count()*sr//info.sr)
         mono = (y if len(y) == 1 else y.mean(0, keepdims=True) for y in stem.blocks(block_samples=1<<16))
         self.blocks = (y[0] for y in resample_blocks(mono, info.sr, sr))
     def take(self, n):
         held = [self.rest]
         while sum(map(len, held)) < n and (y := next(self.blocks, None)) is not None: held.append(y)
         y = np.concatenate(held)
-        self.rest = y[n:]
+        self.rest, self.came = y[n:], self.came + len(y[:n])
         return y[:n]
+    def end(self):
+        "Nothing may follow; a resampler may round a sample up"
+        more = len(self.rest) + sum(map(len, self.blocks))
+        if more > 8:
+            raise SongsepError(f"{self.stem.path} lasts {(self.came + more)/self.sr:.2f} s, but its header states "
+                               f"{self.samples/self.sr:.2f} s. Convert it to wav or flac.")
 
 # %% ../nbs/05_preprocessing.ipynb #0017
 class Segments:
@@ -67,8 +74,8 @@ class Segments:
         self.n, self.names = config.segment_samples, ('mix', *recipe.targets, RESIDUALS)
         self.voices = [(target_of(recipe, s), _Voice(s, config.sr)) for s in track.stems]
         self.own = _Voice(track.mix, config.sr) if track.mix else None
-        every = [v for _,v in self.voices] + [self.own]*bool(self.own)
-        self.samples = max(v.samples for v in every)
+        self.every = [v for _,v in self.voices] + [self.own]*bool(self.own)
+        self.samples = max(v.samples for v in self.every)
         self.total = max(1, -(-self.samples//self.n))
         self.keep = spread(self.total, most)
         self.energy = dict.fromkeys(('mix', RESIDUALS, 'error'), 0.)
@@ -82,6 +89,7 @@ class Segments:
                 for k in ('mix', target): ys[k][:len(y)] += y
             self._measure(ys)
             if i in keep: yield ys
+        for v in self.every: v.end()
 
 # %% ../nbs/05_preprocessing.ipynb #0019
 @patch
@@ -147,7 +155,7 @@ def save_audio_dict(
     with write_aside(path) as part:
         rows = np.lib.format.open_memmap(part, mode='w+', dtype=dtype, shape=(sum(counts.values()),))
         every = ((t.name, i, ys) for t,s in zip(tracks, songs) for i,ys in enumerate(s))
-        for row,(name,i,ys) in zip(rows, every):
+        for (name,i,ys),row in zip(every, rows): # `every` first: at its end it looks whether sound is left
             row['track'], row['segment'] = name, i
             for k in names: row[k] = ys[k]
         rows.flush()

@@ -38,7 +38,7 @@ MAX_HOURS = 12 # longer than any song; a header that says more is damaged or wro
 def info(self:Stem) -> AudioInfo: # Rate, channels, length and sample format, as the header has them
     "Look at a stem without reading its sound; a header that can't be true is refused."
     i = probe(self.path, self.stream)
-    if i.seconds > MAX_HOURS*3600:
+    if i.exact and i.seconds > MAX_HOURS*3600:
         raise SongsepError(f"{self.path} says that it lasts {i.seconds/3600:.0f} hours, and a song lasts {MAX_HOURS} "
                            "at most. It is damaged: export it again.")
     return i
@@ -53,6 +53,13 @@ def blocks(self:Stem,
     i = self.info()
     ys = read_blocks(self.path, block_samples, self.stream)
     return ys if sr in (None, i.sr) else rechunk(resample_blocks(ys, i.sr, sr), block_samples)
+
+# %% ../nbs/04_stems.ipynb #085d797f
+@patch
+def count(self:Stem) -> int: # Samples per channel, at the stem's own rate
+    "The length of a stem. Where its header gives no more than an estimate, the sound is decoded and counted."
+    i = self.info()
+    return i.samples if i.exact else sum(y.shape[1] for y in self.blocks())
 
 # %% ../nbs/04_stems.ipynb #0014
 @patch

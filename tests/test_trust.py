@@ -259,3 +259,65 @@ from songsep.cli import main
 main()'''
     done = subprocess.run([sys.executable, '-c', code, 'separate', 'a.wav', 'b.wav', '-o', 'out'], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 3 and 'ZeroDivisionError' in done.stderr and (tmp_path/'out'/'b'/'drums.wav').exists()
+
+# No stem is cut short by a length that was only estimated
+
+def joined(path, seconds=(4, 4), rates=(64000, 320000), **kw):
+    "An mp3 or aac that begins at a low bit rate and goes on at a high one, as VBR may: its length can't be told from its beginning"
+    import av
+    y, parts = np.random.default_rng(0).normal(size=(1, 44100*10)).astype('float32')*.1, []
+    for i,(s,rate) in enumerate(zip(seconds, rates)):
+        part = path.with_name(f'{i}{path.suffix}')
+        with av.open(str(part), 'w', options=kw) as out:
+            stream = out.add_stream('libmp3lame' if path.suffix == '.mp3' else 'aac', rate=44100, layout='mono')
+            stream.bit_rate = rate
+            to = av.AudioResampler(format=stream.codec_context.format, layout='mono', rate=44100, frame_size=stream.codec_context.frame_size)
+            frame = av.AudioFrame.from_ndarray(y[:, :44100*s], format='fltp', layout='mono')
+            frame.rate, frame.pts = 44100, 0
+            for f in [*to.resample(frame), *to.resample(None)]: out.mux(stream.encode(f))
+            out.mux(stream.encode(None))
+        parts.append(part.read_bytes())
+        part.unlink()
+    path.write_bytes(b''.join(parts))
+    return path
+
+@pytest.mark.parametrize('suffix', ['.mp3', '.aac'])
+@pytest.mark.parametrize('rates', [(32000, 160000), (160000, 32000)]) # the estimate is too long, and too short
+def test_the_length_of_a_stem_is_counted_where_it_is_an_estimate(tmp_path, suffix, rates):
+    from songsep.core import Config
+    from songsep.preprocessing import Segments, load_audio_dict, save_audio_dict
+    from songsep.recipes import load_recipe
+    from songsep.stems import find_tracks
+    import warnings
+    for stem in ('drums', 'bass'):
+        (tmp_path/'songs'/'a').mkdir(parents=True, exist_ok=True)
+        joined(tmp_path/'songs'/'a'/f'{stem}{suffix}', rates=rates, **({'write_xing': '0', 'id3v2_version': '0'} if suffix == '.mp3' else {}))
+    path = tmp_path/'songs'/'a'/f'drums{suffix}'
+    want = sum(y.shape[1] for y in read_blocks(path, remark=lambda s: None))
+    info = probe(path)
+    assert abs(want - 8*44100) < 6000 and not info.exact and abs(info.samples - want) > 44100
+    track, = find_tracks(tmp_path/'songs')
+    recipe, config = load_recipe('drums'), Config(segment=1., n_fft=1024, hop_length=256)
+    segs = Segments(track, recipe, config)
+    assert segs.samples == want and len(list(segs)) == -(-want//44100)
+    d = save_audio_dict(tmp_path/'d.npy', [track], recipe, config)
+    assert len(d) == len(segs) and np.abs(d['drums'][7]).max() > .05
+
+def test_sound_after_the_length_that_a_header_states_is_no_loss_in_silence(tmp_path):
+    from songsep.core import Config
+    from songsep.preprocessing import Segments
+    from songsep.recipes import load_recipe
+    from songsep.stems import find_tracks
+    (tmp_path/'songs'/'a').mkdir(parents=True)
+    for stem in ('drums', 'bass'): joined(tmp_path/'songs'/'a'/f'{stem}.mp3') # the header of the first part counts that part alone
+    track, = find_tracks(tmp_path/'songs')
+    segs = Segments(track, load_recipe('drums'), Config(segment=1., n_fft=1024, hop_length=256))
+    if segs.samples > 7*44100: return # counted
+    with pytest.raises(SongsepError, match=r'lasts 8.\d+ s, but its header states 4.\d+ s'): list(segs)
+
+def test_the_console_holds_all_of_a_song_whose_length_is_an_estimate(tmp_path):
+    from songsep.console import _clock, console_page
+    path = joined(tmp_path/'x.mp3', rates=(320000, 32000), write_xing='0', id3v2_version='0') # it seems to last 4 s
+    assert _clock(probe(path).seconds) != _clock(8)
+    page = console_page({'x': path})
+    assert f'0:00 / {_clock(8)}<' in page and 'The first' not in page
