@@ -12,7 +12,7 @@ __all__ = ['SONGS', 'LEARNING', 'KEEPING', 'app', 'RECIPES', 'RECIPE_HELP', 'ARC
 
 # %% ../nbs/31_cli.ipynb #0002
 import errno, json, os, sys, tempfile, traceback, warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Optional
@@ -409,10 +409,16 @@ def models_pull(
     name:Annotated[str, typer.Argument(help='Its name, as `songsep models list` has it', show_default=False, autocompletion=_models_elsewhere, callback=_known)]
 ):
     "Fetch a published model into saved_models/."
+    from importlib.util import find_spec
     from songsep.pull import pull_model
     from tqdm import tqdm
-    with tqdm(total=100, unit='%', disable=None, leave=False) as bar, _quiet_tensorflow():
-        folder = pull_model(name, say=tqdm.write, progress=lambda f: bar.update(int(100*f) - bar.n))
+    with needs('train'):
+        if not find_spec('keras'): raise ModuleNotFoundError(name='keras')
+    with ExitStack() as stack, tqdm(total=100, unit='%', disable=None, leave=False) as bar:
+        def say(line):
+            tqdm.write(line)
+            if line == 'converting': stack.enter_context(_quiet_tensorflow()) # seconds that a pull without a network need not take
+        folder = pull_model(name, say=say, progress=lambda f: bar.update(int(100*f) - bar.n))
     print(f"{folder}: songsep separate SONG --model {name}")
 
 @models.command('import')

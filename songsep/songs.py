@@ -132,7 +132,7 @@ def _write(spool, files, sr, gain, subtype, complete, progress):
     def finish(y, song):
         outs, error = [quantise(np.float32(gain)*o, subtype) for o in y], 0.
         if complete:
-            whole = quantise(np.float32(gain)*song, subtype)
+            whole = quantise(np.float32(gain)*song, subtype, clip=False) # a song may be louder than any of its stems
             outs[-1] = _fit(whole - sum(outs[:-1]), outs[-1], step) if step > 1 else whole - sum(outs[:-1])
             if (lost := whole - sum(outs)).any(): error = _power((lost/step).astype('float64'))/gain**2
         return outs, np.array([_power(song), error, *map(_power, y)])

@@ -321,3 +321,54 @@ def test_the_console_holds_all_of_a_song_whose_length_is_an_estimate(tmp_path):
     assert _clock(probe(path).seconds) != _clock(8)
     page = console_page({'x': path})
     assert f'0:00 / {_clock(8)}<' in page and 'The first' not in page
+
+# Workers, extreme numbers, no network
+
+def test_workers_take_no_module_from_the_current_folder(tmp_path, model):
+    for o in ('random', 'json', 'numpy', 'soundfile'): (tmp_path/f'{o}.py').write_text('raise SystemError("not this one")')
+    for o in ('drums', 'bass'): song(tmp_path/'songs'/'a'/f'{o}.wav'), song(tmp_path/'songs'/'b'/f'{o}.wav', seed=1)
+    done = command('prepare', 'songs', '--recipe', 'drums', '-o', 'x.h5', '--jobs', 2, '--segment', .4, cwd=tmp_path)
+    assert done.returncode == 0 and 'not this one' not in done.stderr, done.stderr
+
+def killed(signal): os.kill(os.getpid(), signal)
+
+@pytest.mark.parametrize('signal,words', [(9, 'memory'), (11, 'SIGSEGV')])
+def test_memory_is_blamed_only_where_it_may_be(signal, words):
+    from songsep.jobs import run_jobs
+    (_, e), = run_jobs(killed, [signal], 2)
+    assert isinstance(e, SongsepError) and words in str(e) and ('memory' in str(e)) == (words == 'memory')
+
+def test_python_310_is_told_which_file_is_in_its_way(tmp_path):
+    from songsep.jobs import _shadow
+    (tmp_path/'random.py').touch(), (tmp_path/'songs.py').touch()
+    assert _shadow(tmp_path, (3, 10)) == 'random.py' and _shadow(tmp_path, (3, 11)) is None
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('loud', [1e-44, 1e-38, 1e-20, 1e5, 9e11])
+@pytest.mark.parametrize('output', [Output(), Output(bit_depth='16'), Output(fmt='flac')])
+def test_numbers_near_the_ends_of_float32(tmp_path, model, loud, output):
+    y = (np.random.default_rng(0).uniform(-1, 1, (4410, 2))*loud).astype('float32')
+    sf.write(tmp_path/'x.wav', y, 44100, subtype='FLOAT')
+    r = separate_song(tmp_path/'x.wav', tmp_path/'out', model, output)
+    total = sum(np.concatenate(list(read_blocks(tmp_path/'out'/'x'/f)), 1) for f in r['files'].values()).astype('f8')
+    step = {'FLOAT': loud*2**-21, 'PCM_16': 2**-15, 'PCM_24': 2**-23}[r['subtype']]
+    assert np.abs(total - r['gain']*y.T).max() <= 1.01*step + 1e-44 # the song itself is louder than its stems, and above full scale
+    assert (r['gain'] < 1) == (loud > 1 and r['subtype'] != 'FLOAT')
+
+@pytest.mark.filterwarnings('error')
+@pytest.mark.parametrize('value,words', [(2e12, "2e.12 times full scale"), (3e38, '3e.38 times'), (-3e38, '3e.38 times'), (np.nan, 'not a number'), (-np.inf, 'infinite')])
+@pytest.mark.parametrize('subtype', ['FLOAT', 'DOUBLE'])
+def test_samples_that_no_sound_has_are_refused(tmp_path, model, value, words, subtype):
+    y = np.zeros((44100, 1))
+    y[22050] = value
+    sf.write(tmp_path/'x.wav', y, 44100, subtype=subtype)
+    with pytest.raises(SongsepError, match=f'near 0.*{words}'): separate_song(tmp_path/'x.wav', tmp_path/'out', model)
+
+def test_pulling_without_a_network_says_so_at_once(tmp_path):
+    closed = dict.fromkeys(('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'npm_config_registry'), 'http://127.0.0.1:9')
+    for name in ('spleeter-2stems', 'htdemucs'): # 4 and 3 s where nothing else runs
+        start = time.time()
+        done = command('models', 'pull', name, cwd=tmp_path, env=os.environ | closed | {'no_proxy': '', 'NO_PROXY': ''})
+        last = done.stderr.strip().splitlines()[-1]
+        assert done.returncode == 2 and time.time() - start < 25 and 'could not be fetched' in last and 'online?' in last, done.stderr
+        assert not any(o in done.stderr for o in ('urllib3', 'HTTPS', 'retries', 'Traceback', 'errno')), done.stderr
