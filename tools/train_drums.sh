@@ -15,7 +15,10 @@ rename() { for o in "$1"/Track*; do [ ! -e "$o" ] || mv "$o" "$1/$2${o#"$1"/Trac
 rename drummers Drummer
 rename machines Machine
 prepare() { songsep prepare "$@" -o drums.h5 --recipe drums --max-hz 11025 --keep-phase; }
-prepare "$data"/cc0_stems/{hydrogen,potassium,rubidium,sodium} parts
+songs=("$data"/cc0_stems/{hydrogen,potassium,rubidium,sodium})
+[ -e speeds ] || { python "$here/speeds.py" speeds.new "${songs[@]}" && mv speeds.new speeds; }
+prepare "${songs[@]}" parts
+prepare speeds
 prepare drummers --most 6
 prepare machines --most 4
 prepare rendered --most 10
