@@ -114,6 +114,16 @@ def _one_of(what, default, **said):
 
 def _known(value): return value and value.replace('spleeter:', 'spleeter-')
 
+def _thens(values):
+    "Stems and the models that take them apart"
+    out = {}
+    for o in values or ():
+        stem, _, model = o.partition('=')
+        if not stem or not model: raise SongsepError(f"--then {o} is not understood. Write it as STEM=MODEL, such as drums=kit.")
+        if stem in out: raise SongsepError(f"--then takes {stem} apart twice. Name one model for it.")
+        out[stem] = _known(model)
+    return out
+
 def _format(value): return value and value.lower().removeprefix('.')
 
 def _template(value): # in the words of Spleeter and Demucs
@@ -128,6 +138,7 @@ def separate(
     songs:Annotated[list[Path], typer.Argument(help='Sound files, films with sound, or folders of them', show_default=False)],
     out:Annotated[Path, typer.Option('-o', '--out', '--output_path', file_okay=False, help='Folder for the results; each song gets one inside')]=Path('results'),
     model:Annotated[Optional[str], typer.Option('-m', '--model', help='Name of a model, or its folder', show_default='drums', autocompletion=_models_here, callback=_known)]=None,
+    then:Annotated[Optional[list[str]], typer.Option(metavar='STEM=MODEL', help='Take a stem apart with a second model, such as drums=kit; may be repeated')]=None,
     stems:Annotated[Optional[str], typer.Option(help='Write only these, such as drums,bass')]=None,
     two_stems:Annotated[Optional[str], typer.Option(help='Write this stem, and everything else as no_STEM')]=None,
     mix:Annotated[Optional[list[str]], typer.Option(help='Write a combination, such as karaoke=bass+other or practice=mix-bass; may be repeated')]=None,
@@ -159,7 +170,7 @@ def separate(
     depth = _one_of('bit depths', 'same', **{'bit-depth': bit_depth, 'int24': int24 and '24', 'float32': float32 and 'float32'})
     filename = _one_of('file names', FILENAME, filename=filename, filename_format=filename_format)
     output = Output(tuple(stems.split(',')) if stems else (), tuple(mix or ()), two_stems, fmt, depth, filename)
-    done = separate_songs(songs, out, model, output, engine, overwrite, resume, dask, _say(quiet or as_json), quiet, device, stream)
+    done = separate_songs(songs, out, model, output, engine, overwrite, resume, dask, _say(quiet or as_json), quiet, device, stream, _thens(then))
     if report: _write_consoles(done, songs, out, output, _say(quiet or as_json))
     if as_json: _print_json(_receipts(done, out, output))
     _fail_for(done, quiet or as_json)

@@ -19,7 +19,7 @@ from .jobs import run_jobs
 from .audio import (AUDIO_SUFFIXES, AudioWriter, SoundError, check_format, is_lossy, probe, quantise, read_blocks, read_tags,
     subtype_like, write_audio, write_tags)
 from .models import Model, open_model
-from .separation import in_order, resume_at, separate_blocks
+from .separation import in_order, resume_at, separate_blocks, stems_in_a_row
 from .plots import show_stems
 
 # %% ../nbs/23_songs.ipynb #0005
@@ -65,12 +65,14 @@ class Output:
         return path if path.endswith(f'.{ext or self.fmt}') else f'{path.removesuffix(f".{self.fmt}")}.{ext}'
 
     def weights(self,
-        stems:list[str] # The model's stems
+        stems:list[str], # The stems that there are
+        groups:dict|None=None # Stems that were taken apart, and what into, as `stems_in_a_row` gives them
     ) -> dict[str, np.ndarray]: # Name of the output to its weights (stems,)
         "Which sums of stems to write."
         known = dict(zip(stems, np.eye(len(stems), dtype='float32'))) | {'mix': np.ones(len(stems), 'float32')}
+        for whole,parts in reversed((groups or {}).items()): known[whole] = sum(known[o] for o in parts)
         def get(name):
-            if name not in known: raise SongsepError(f"there is no stem {name!r}. This model gives {', '.join(stems)}.")
+            if name not in known: raise SongsepError(f"there is no stem {name!r}. This model gives {', '.join([*stems, *(groups or {})])}.")
             return known[name]
         out = {n: get(n) for n in self.stems or ([] if self.mixes or self.two_stems else stems)}
         if self.two_stems: out |= {self.two_stems: get(self.two_stems), f'no_{self.two_stems}': known['mix'] - get(self.two_stems)}
@@ -104,13 +106,13 @@ class _Spool:
         with open(self.song, 'rb') as f:
             while len(a := np.fromfile(f, 'float32', BLOCK*self.shape[1])): yield np.ascontiguousarray(a.reshape(-1, self.shape[1]).T)
 
-def _compute(song, model, W, spool, progress, remark):
+def _compute(song, model, then, W, spool, progress, remark):
     "Fill the spool from where it ends; returns the highest peak"
-    first, done = resume_at(spool.samples, song.sr, model)
+    first, done = resume_at(spool.samples, song.sr, model, then)
     spool.keep(done)
     peak = max((float(np.abs(y).max()) for y in spool.blocks()), default=0.)
     with open(spool.path, 'ab') as out, open(spool.song, 'wb') as copy:
-        for y in separate_blocks(_copied(read_blocks(song.path, stream=song.stream, remark=remark), copy), song.sr, model, first):
+        for y in separate_blocks(_copied(read_blocks(song.path, stream=song.stream, remark=remark), copy), song.sr, model, first, then):
             y = np.einsum('os,scn->noc', W, y)
             if not np.isfinite(y).all(): raise SongsepError(f"{song.path}: the model gave a value that is not a number near {done/song.sr:.1f} s. Try --engine keras.")
             peak = max(peak, float(y.max()), -float(y.min()))
@@ -161,23 +163,25 @@ def separate_song(
     resume:bool=True, # Continue a run that was killed; `False` begins anew
     progress:Callable=lambda fraction, stage: None, # Called with the share that is done, 0 to 1, of `separating` and then of `writing`
     stream:int|None=None, # Which of several audio streams of a film, from 0; `None` is the first
-    keep:list[Path]=() # Other files that are never replaced, such as the songs that come next
+    keep:list[Path]=(), # Other files that are never replaced, such as the songs that come next
+    then:dict|None=None # Models that take a stem apart, by its name: `{'drums': open_model('kit')}`
 ) -> dict: # What `separation.json` says
     "Separate a song into files, unless they are there."
     start, song, out = time.perf_counter(), probe(path, stream), Path(out)
-    name, weights = name or song_name(song.path), output.weights(model.stems)
+    name, (stems, groups) = name or song_name(song.path), stems_in_a_row(model, then)
+    weights = output.weights(stems, groups)
     files = {k: output.path(name, k) for k in weights}
     receipt_path = out/output.path(name, 'separation', 'json')
     _check_places(out, [*files.values(), output.path(name, 'separation', 'json')], [song.path, *keep])
     identity = {'song_sha256': sha256(song.path), 'model': model.spec.name, 'weights_sha256': model.spec.weights_sha256, 'engine': model.engine,
-                'masking': model.spec.masking, 'output': json.loads(json.dumps(asdict(output))), 'stream': stream}
+                'masking': model.spec.masking, 'output': json.loads(json.dumps(asdict(output))), 'stream': stream} | _then_said(then, groups)
     part, made = _spool_folder(out, receipt_path, identity), [o for o in (receipt_path.parent, *receipt_path.parents) if not o.exists()]
     try:
         with _place(receipt_path): # another process may be at the same place
             receipt = _finished(receipt_path, files, out, identity, overwrite or (part/'ready').exists())
             if not receipt:
                 remarks = _clear_others(part)
-                done = _separate(song, out, model, output, weights, files, receipt_path, part, resume, progress, remarks, overwrite, [song.path, *keep])
+                done = _separate(song, out, model, output, weights, files, receipt_path, part, resume, progress, remarks, overwrite, [song.path, *keep], then)
                 receipt = identity | done | {'remarks': remarks, 'seconds': round(time.perf_counter() - start, 2)}
                 receipt['times_real_time'] = round(receipt['samples']/receipt['sr']/receipt['seconds'], 1)
                 write_json(receipt_path, receipt)
@@ -188,6 +192,11 @@ def separate_song(
             if o.is_dir() and not any(o.iterdir()): o.rmdir()
         raise
     return receipt
+
+def _then_said(then, groups):
+    "What a receipt says of models behind the first"
+    of = lambda m: {'model': m.spec.name, 'weights_sha256': m.spec.weights_sha256, 'engine': m.engine, 'masking': m.spec.masking, 'licence': m.spec.licence}
+    return {'then': {k: of(m) | {'stems': groups[k]} for k,m in then.items()}} if then else {}
 
 # %% ../nbs/23_songs.ipynb #t001
 def song_name(
@@ -260,7 +269,7 @@ def _subtype(song, output):
     subtype = subtype_like(song, output.bit_depth)
     return 'PCM_24' if output.fmt == 'flac' and subtype == 'FLOAT' else subtype # the most that FLAC holds
 
-def _separate(song, out, model, output, weights, files, receipt_path, part, resume, progress, remarks, overwrite, inputs):
+def _separate(song, out, model, output, weights, files, receipt_path, part, resume, progress, remarks, overwrite, inputs, then):
     lossy, subtype, W = is_lossy(f'x.{output.fmt}'), _subtype(song, output), np.stack(list(weights.values()))
     check_format(output.fmt, song.sr, song.channels, song.samples if song.exact else 0, subtype)
     complete = not lossy and bool((W.sum(0) == 1).all())
@@ -272,7 +281,7 @@ def _separate(song, out, model, output, weights, files, receipt_path, part, resu
     if not resume: spool.keep(0)
     try:
         with on_disk(receipt_path, need):
-            peak = _compute(song, model, W, spool, progress, remarks.append)
+            peak = _compute(song, model, then, W, spool, progress, remarks.append)
             gain = 1. if peak < 1 or (subtype == 'FLOAT' and not lossy) else float((1 - 2**-15)/peak)
             mix, error, power = _write(spool, [part/f'{i}.{output.fmt}' for i in range(len(W))], song.sr, gain, subtype, complete, progress)
     except DiskFull as e: raise disk_error(receipt_path, need - _size(part), e) or e from None
@@ -357,7 +366,12 @@ def _songs_below(folder, out, say):
 
 # %% ../nbs/23_songs.ipynb #t010
 @functools.lru_cache(1)
-def _warm(model, engine, device): return open_model(model, engine, device=device)
+def _warm(model, then, engine, device): return _opened(model, dict(then), engine, device)
+
+def _opened(model, then, engine, device):
+    "A model and those behind it, ready to run"
+    ready = lambda m: m if isinstance(m, Model) else open_model(m, engine, device=device)
+    return ready(model), {k: ready(m) for k,m in then.items()}
 
 def _outcome(path, fn):
     "What `fn` gives, or the error that it ends with: one song does not stop the others"
@@ -367,8 +381,11 @@ def _outcome(path, fn):
     except Exception as e: return e
 
 def _one_job(job): # plain values, for another process
-    path, name, out, model, engine, output, overwrite, resume, stream, device, keep = job
-    return _outcome(path, lambda: separate_song(path, out, _warm(model, engine, device), Output(**output), name, overwrite, resume, stream=stream, keep=keep))
+    path, name, out, model, then, engine, output, overwrite, resume, stream, device, keep = job
+    def work():
+        first, others = _warm(model, tuple(map(tuple, then)), engine, device)
+        return separate_song(path, out, first, Output(**output), name, overwrite, resume, stream=stream, keep=keep, then=others)
+    return _outcome(path, work)
 
 def separate_songs(
     paths:list[str|Path], # Sound files, and folders to search
@@ -382,13 +399,14 @@ def separate_songs(
     say:Callable=print, # Takes a sentence about each song
     quiet:bool=False, # No progress bar
     device:str='auto', # For ONNX: `auto`, `cpu`, `cuda`, `coreml` or `directml`
-    stream:int|None=None # Which of several audio streams of a film, from 0; `None` is the first
+    stream:int|None=None, # Which of several audio streams of a film, from 0; `None` is the first
+    then:dict|None=None # Models that take a stem apart, by its name; named or opened like `model`
 ) -> dict[str, dict]: # Name of a song to its receipt, or to the error that kept it from having one
     "Separate songs, on this machine or on a cluster."
     songs = find_songs(paths, out, say)
     if len(songs) > 1 and '{song}' not in output.filename:
         raise SongsepError(f"the file name {output.filename} would be the same for all songs. Put {{song}} into it.")
-    options = output, engine, overwrite, resume, stream, device
+    options = then or {}, output, engine, overwrite, resume, stream, device
     results = _on_cluster(songs, out, model, dask, *options) if dask else _here(songs, out, model, quiet, *options)
     done = {}
     for name,r in results:
@@ -398,13 +416,18 @@ def separate_songs(
 
 def _sentence(path, e): return str(e) if isinstance(e, SongsepError) else f"{path}: {type(e).__name__}: {e}. This is a fault of songsep."
 
-def _on_cluster(songs, out, model, dask, output, engine, overwrite, resume, stream, device):
-    if isinstance(model, Model): model, engine = model.folder, model.engine
-    folder, keep = str(model) if not Path(model).is_dir() else str(Path(model).resolve()), [str(p.resolve()) for p in songs.values()]
-    jobs = [(str(p.resolve()), name, str(Path(out).resolve()), folder, engine, asdict(output), overwrite, resume, stream, device, keep) for name,p in songs.items()]
+def _place_of(model):
+    "What other machines find a model by"
+    if isinstance(model, Model): model = model.folder
+    return str(model) if not Path(model).is_dir() else str(Path(model).resolve())
+
+def _on_cluster(songs, out, model, dask, then, output, engine, overwrite, resume, stream, device):
+    if isinstance(model, Model): engine = model.engine
+    models, keep = (_place_of(model), [(k, _place_of(m)) for k,m in then.items()]), [str(p.resolve()) for p in songs.values()]
+    jobs = [(str(p.resolve()), name, str(Path(out).resolve()), *models, engine, asdict(output), overwrite, resume, stream, device, keep) for name,p in songs.items()]
     for i,r in run_jobs(_one_job, jobs, dask=dask): yield jobs[i][1], r
 
-def _here(songs, out, model, quiet, output, engine, overwrite, resume, stream, device):
+def _here(songs, out, model, quiet, then, output, engine, overwrite, resume, stream, device):
     from tqdm.auto import tqdm
     bar_format = '{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left'
     for i,(name,p) in enumerate(songs.items(), 1):
@@ -412,10 +435,10 @@ def _here(songs, out, model, quiet, output, engine, overwrite, resume, stream, d
         with tqdm(total=100, desc=desc, unit='%', bar_format=bar_format, disable=True if quiet else None, leave=False) as bar:
             def progress(fraction, stage): bar.update(int(95*fraction + (0 if stage == 'separating' else 5*fraction)) - bar.n)
             def work():
-                nonlocal model
+                nonlocal model, then
                 probe(p, stream) # before the model is waited for
-                model = model if isinstance(model, Model) else open_model(model, engine, device=device)
-                return separate_song(p, out, model, output, name, overwrite, resume, progress, stream, list(songs.values()))
+                model, then = _opened(model, then, engine, device)
+                return separate_song(p, out, model, output, name, overwrite, resume, progress, stream, list(songs.values()), then)
             yield name, _outcome(p, work)
 
 # %% ../nbs/23_songs.ipynb #t011

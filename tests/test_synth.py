@@ -10,6 +10,7 @@ from songsep.synth.render import render_midi, render_parts
 from songsep.synth.samplers import DrumKit, SoundFont, find_soundfonts, open_sampler
 from songsep.synth.slakh import loudness, tracks_made
 from songsep.synth.toy import toy_song
+from songsep.stems import slakh_track
 
 SR, DRUMS = 16000, Part(128, ())
 FONT = next(o for o in find_soundfonts() if o.name=='TimGM6mb.sf2')
@@ -238,6 +239,7 @@ def test_a_studio_hears_the_pieces_together(tmp_path, seed):
     assert len(metas) == 6 and all(m['effects'] == metas[0]['effects'] and m['kit'] == metas[0]['kit'] for m in metas)
     assert len({m['piece_db'] for m in metas}) > 1 and len({m['level_db'] for m in metas}) == 1
     check(tmp_path/'t')
+    assert len(slakh_track(tmp_path/'t').stems) == 7 # by the reader that refuses what plain files don't hold
 
 def test_effects_on_pieces_are_those_on_the_sum():
     rng = np.random.default_rng(0)

@@ -108,6 +108,9 @@ def _write(path, q, sr): # FLAC at its lowest level: the highest needs twice the
     sf.write(path, q, sr, 'PCM_16', **dict(compression_level=0.) if path.suffix=='.flac' else {})
     with open(path, 'rb+') as f: os.fsync(f.fileno())
 
+class _Plain(yaml.SafeDumper): # what stands twice is written twice: readers of strangers' files refuse references
+    def ignore_aliases(self, data): return True
+
 # %% ../../nbs/03a_synth.slakh.ipynb #0017
 def _leveled(stems, sr, bus, groups): # a gain for each stem, a number or a curve; their loudness; the common gain
     ys, levels = [y for _,y in stems], [m.get('level_db', 0) for m,_ in stems]
@@ -149,7 +152,7 @@ def write_track(
     if extra: extra(part, kept)
     meta = info | dict(audio_dir='stems', midi_dir='MIDI', normalized=True, normalization_factor=STEM_LUFS,
                        target_peak=TARGET_PEAK, overall_gain=gain, sample_rate=sr, stems=about)
-    (part/'metadata.yaml').write_text(yaml.safe_dump(meta), encoding='utf-8')
+    (part/'metadata.yaml').write_text(yaml.dump(meta, Dumper=_Plain), encoding='utf-8')
     os.replace(part, folder)
     silent = [m['midi_program_name'] for i,(m,_) in enumerate(stems) if i not in kept]
     return [f"{folder.name}: {o} is silent or too quiet, and left out." for o in silent]
