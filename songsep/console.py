@@ -11,6 +11,7 @@ import io
 from base64 import b64encode
 from hashlib import sha256
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import numpy as np
@@ -90,6 +91,24 @@ def _lane(name, hue, png='', wave='', mp3=''):
 <svg viewBox="0 0 {COLUMNS} 200" preserveAspectRatio="none" aria-hidden="true"><path d="{wave}"/></svg></div>
 {sound}</section>'''
 
+# %% ../nbs/25_console.ipynb #0009b
+def _group(name, lanes):
+    "Lanes under a name"
+    name = escape(name)
+    return f'''<section class="group" data-name="{name}" aria-label="{name}, in parts"><div class="whole">
+<button class="fold" aria-expanded="true" aria-label="Show the parts of {name}" title="Fold"></button><h2>{name}</h2>
+<div class="joined"><button class="solo" aria-pressed="false" aria-label="Solo all of {name}" title="Hear these alone">S</button>
+<button class="mute" aria-pressed="false" aria-label="Mute all of {name}" title="Be silent">M</button></div></div>{lanes}</section>'''
+
+def _in_groups(lanes, groups, depth=0):
+    "Pairs of name and lane as HTML, those of a group inside it"
+    whole_of = {part: whole for whole,parts in groups.items() for part in parts}
+    def path(name): return [*path(whole_of[name]), whole_of[name]] if name in whole_of else []
+    def at(lane): return (path(lane[0])[depth:] or [None])[0]
+    found = [(whole, list(some)) for whole,some in groupby(lanes, at)]
+    inside = lambda whole, some: _group(whole, _in_groups(some, groups, depth+1))
+    return ''.join(''.join(o for _,o in some) if whole is None else inside(whole, some) for whole,some in found)
+
 # %% ../nbs/25_console.ipynb #0024
 _LOOP = '''<div class="joined" role="group" aria-label="Loop">
 <button class="from" aria-label="Loop from here" title="Loop from here">[</button>
@@ -142,7 +161,8 @@ def console_page(
     song:str|Path|None=None, # The song that they were made from, to compare with their sum
     title:str='', # Heading; nothing takes the song's name
     gain:float=1., # What the stems were turned down by, as an amplitude: the song is turned down as much
-    megabytes:float=40 # What fits into a page of about this size is kept of a song
+    megabytes:float=40, # What fits into a page of about this size is kept of a song
+    groups:dict|None=None # Stems that belong together, under a name that folds: `{'drums': ['kick', 'snare']}`
 ) -> str: # A whole HTML page
     "The mixing console for some sounds."
     if not sounds: raise SongsepError('a console needs at least one sound.')
@@ -161,8 +181,9 @@ def console_page(
     pictures = [_magnitudes(y, sr) for y in ys]
     top, loudest = max(float(np.abs(y).max()) for y in ys), max(float(S.max()) for S in pictures)
     hues = [*([None] if song else []), *range(len(sounds))]
-    lanes = ''.join(_lane(name, hue, _png(S, loudest), _wave(y, top), _mp3(y, sr))
-                    for (name,_),hue,y,S in zip(files, hues, ys, pictures))
+    lanes = [(name, _lane(name, hue, _png(S, loudest), _wave(y, top), _mp3(y, sr)))
+             for (name,_),hue,y,S in zip(files, hues, ys, pictures)]
+    lanes = _in_groups(lanes, groups or {})
     title = title or (Path(song).stem if song else 'Stems')
     return _page(title, _console(title, lanes, sr, bool(song), seconds, _cut(seconds, whole)))
 
@@ -184,7 +205,9 @@ def result_page(
     "The console for what `separate_song` wrote."
     result = Path(result)/'separation.json' if Path(result).is_dir() else Path(result)
     receipt = read_json(result)
-    return console_page({k: result.parent/o for k,o in receipt['files'].items()}, song, Path(receipt['song']).stem, receipt['gain'], megabytes)
+    sounds = {k: result.parent/o for k,o in receipt['files'].items()}
+    groups = {k: o['stems'] for k,o in receipt.get('then', {}).items()}
+    return console_page(sounds, song, Path(receipt['song']).stem, receipt['gain'], megabytes, groups)
 
 def write_console(
     path:str|Path, # The page to write; an older console is replaced, no other page is

@@ -53,6 +53,36 @@ def test_stems_start_together(console):
     assert np.ptp(starts) < 2e-3 and abs(starts[0] - 2) < .06
     assert len(set(console.evaluate('songsep.console.tracks.map(o => o.buffer.length)'))) == 1
 
+def test_groups_fold_and_are_heard_as_a_whole(page, files, tmp_path):
+    sounds = dict(zip(('kick', 'snare', 'bass'), files[0].values()))
+    html = console_page(sounds, files[1], groups={'drums': ['kick', 'snare']})
+    (tmp_path/'console.html').write_text(html, encoding='utf-8')
+    page.goto((tmp_path/'console.html').as_uri())
+    until(page, '!document.querySelector(".play").disabled')
+    assert page.locator('.group .lane').count() == 2 and page.locator('.lane').count() == 4
+    page.get_by_label('Mute all of drums').click()
+    assert sounding(page) == {2000} and page.get_by_label('Mute kick').get_attribute('aria-pressed') == 'true'
+    page.get_by_label('Mute kick').click()
+    assert sounding(page) == {500, 2000} and page.get_by_label('Mute all of drums').get_attribute('aria-pressed') == 'false'
+    page.get_by_label('Solo all of drums').click()
+    assert sounding(page) == {500, 1000}
+    fold = page.get_by_label('Show the parts of drums')
+    fold.click()
+    assert not page.get_by_label('Solo kick').is_visible() and page.get_by_label('Solo bass').is_visible()
+    assert fold.get_attribute('aria-expanded') == 'false' and sounding(page) == {500, 1000} # what is folded sounds on
+    fold.press('Enter')
+    assert page.get_by_label('Solo kick').is_visible()
+
+def test_a_result_of_models_in_a_row_has_groups(files, tmp_path):
+    from songsep.console import result_page
+    from songsep.core import write_json
+    then = {'drums': {'stems': ['kick', 'snare']}, 'kick': {'stems': ['beater', 'shell']}}
+    names = dict(zip(('beater', 'shell', 'snare'), files[0].values()))
+    write_json(tmp_path/'separation.json', dict(files={k: str(v) for k,v in names.items()}, song='a.wav', gain=1., then=then))
+    html = result_page(tmp_path)
+    at = [html.index(f'class="{kind}" data-name="{k}"') for kind,k in (('group', 'drums'), ('group', 'kick'), ('lane', 'beater'), ('lane', 'shell'), ('lane', 'snare'))]
+    assert at == sorted(at) and html.count('class="group"') == 2
+
 def test_solo_and_mute(console):
     console.get_by_label('Solo bass').click()
     assert sounding(console) == {1000}

@@ -18,6 +18,7 @@ class Console {
     this.ui = { play: $('.play'), seek: $('.seek'), time: $('.time'), loop: $('.loop'), from: $('.from'), to: $('.to'), stems: $('.stems'), song: $('.song'), meter: $('.meter'), peak: $('.peak'), state: $('.state') }
     this.tracks = [...root.querySelectorAll('.lane')].map(lane => ({ lane, name: lane.dataset.name, song: 'song' in lane.dataset, solo: false, mute: false, db: 0 }))
     this.stems = this.tracks.filter(o => !o.song)
+    this.groups = [...root.querySelectorAll('.group')].map(group => ({ group, stems: this.stems.filter(o => group.contains(o.lane)) }))
     this.available = sounds ? 0 : this.duration // seconds that are there
     this.wire()
     this.ruler()
@@ -184,6 +185,11 @@ class Console {
     this.level()
   }
 
+  setAll(stems, what) {
+    for (const o of stems) Object.assign(o, what)
+    this.level()
+  }
+
   hearOriginal(on) {
     if (!this.ui.song) return
     this.original = on
@@ -221,6 +227,11 @@ class Console {
       $('.volume').oninput = e => this.set(i, { db: +e.target.value })
       $('.volume').ondblclick = () => this.set(i, { db: 0 })
     })
+    for (const { group, stems } of this.groups) {
+      const $ = name => group.querySelector(`:scope > .whole ${name}`)
+      $('.fold').onclick = () => $('.fold').setAttribute('aria-expanded', String(!group.classList.toggle('folded')))
+      for (const what of ['solo', 'mute']) $(`.${what}`).onclick = () => this.setAll(stems, { [what]: !stems.every(o => o[what]) })
+    }
     for (const o of this.root.querySelectorAll('.picture')) this.point(o)
     document.addEventListener('keydown', e => this.key(e), { signal: this.listening.signal })
   }
@@ -283,6 +294,9 @@ class Console {
       slider.value = o.db
       slider.setAttribute('aria-valuetext', text)
       o.lane.querySelector('.db').textContent = text
+    }
+    for (const { group, stems } of this.groups) {
+      for (const what of ['solo', 'mute']) press(group.querySelector(`:scope > .whole .${what}`), stems.every(o => o[what]))
     }
     const says = ui.play.disabled ? 'Getting ready' : this.waiting ? 'Waiting for what comes next.' : this.tell()
     if (ui.state.textContent !== says) ui.state.textContent = says // or it would be read aloud again
