@@ -53,7 +53,8 @@ class AudioInfo:
 
 # %% ../nbs/01_audio.ipynb #a004
 _PLAIN = {b'RIFF', b'RIFX', b'RF64', b'riff', b'FORM', b'caff', b'.snd', b'dns.', b'NIST', b'2BIT', b'PVF1', b' paf', b'\x64\xa3\1\0', b'\x64\xa3\2\0'}
-_EXACT = {'PCM_S8', 'PCM_U8', 'PCM_16', 'PCM_24', 'PCM_32', 'FLOAT', 'DOUBLE', 'ULAW', 'ALAW', 'ALAC_16', 'ALAC_20', 'ALAC_24', 'ALAC_32'}
+_EXACT = {'PCM_S8', 'PCM_U8', 'PCM_16', 'PCM_24', 'PCM_32', 'FLOAT', 'DOUBLE', 'ULAW', 'ALAW', 'ALAC_16', 'ALAC_24', 'ALAC_32',
+    'NMS_ADPCM_16', 'NMS_ADPCM_24', 'NMS_ADPCM_32'} # the last are AMR to ffmpeg
 
 def _file_name(path): # a name that is no valid UTF-8 goes to C as it is
     return os.fsencode(path) if os.name == 'posix' else str(path)
@@ -65,14 +66,15 @@ def _probe_sndfile(path):
     try: i = sf.info(_file_name(path))
     except sf.LibsndfileError: return None
     if i.subtype not in _EXACT or not _length_is_true(path, i): return None
-    return AudioInfo(path, i.samplerate, i.channels, i.frames, i.subtype.replace('ALAC', 'PCM'))
+    return AudioInfo(path, i.samplerate, i.channels, i.frames, i.subtype.replace('ALAC', 'PCM'), slack=10*(i.format == 'PAF')) # counts in tens
 
 # %% ../nbs/01_audio.ipynb #a005
 _CLAIMS = re.compile(r'^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)', re.M) # of WAV, AIFF, AU, W64 and RF64
 
 def _length_is_true(path, i):
     "Does libsndfile's length hold? No where the header does not know it; a header that lies is refused"
-    if not 0 < i.frames <= path.stat().st_size: return False
+    most = path.stat().st_size*{'ALAC': 1000, 'NMS_': 8}.get(i.subtype[:4], 1) # samples in a byte
+    if not 0 < i.frames <= most: return False
     for claimed,held in (map(int, o) for o in _CLAIMS.findall(i.extra_info)):
         unknown = claimed in _UNKNOWN or claimed == held%2**32 # or above the 4 GB that a WAV can count
         if claimed != held and not unknown:
@@ -131,6 +133,7 @@ def _ffmpeg(path, k, part=None):
             if k >= len(streams): raise SoundError(f"{path} holds {len(streams)} audio streams, and stream {k} was asked for; they count from 0.")
             if streams[k].codec_context is None: raise SoundError(f"{path} holds sound of a kind that can't be decoded. {_AGAIN}")
             if streams[k].codec_context.name == 'flac': streams[k].codec_context.options = {'err_detect': 'crccheck+explode'}
+            if container.format.name == 'caf': streams[k].codec_context.flags2 |= 1 << 29 # skip nothing: of ALAC the end would go twice
             yield container, streams[k]
     except (av.FFmpegError, UnicodeDecodeError) as e:
         raise SoundError(f"{path} is damaged, or no sound file that can be read ({getattr(e, 'strerror', e)}). {_AGAIN}") from None
@@ -160,6 +163,7 @@ def _frames(path, container, stream, remark, promised=None):
             if packet.is_corrupt and not loose: raise SoundError(f"{path} is damaged: it is cut off after {seconds:.2f} s. {_AGAIN}")
             frames = packet.decode()
         except av.FFmpegError as e:
+            if not packet.size and not good: continue # before the sound; what it says of the channels is none of the decoder's business
             if not loose: raise SoundError(f"{path} is damaged near {seconds:.2f} s: what stands there can't be decoded. {_AGAIN}") from e
             bad, skipped = bad + 1, seconds if good and skipped is None else skipped
             continue
@@ -214,10 +218,10 @@ def _stated_bytes(path):
 
 def _boxes_end(f, at, box):
     "Where the last of the boxes that follow one another ends"
-    f.seek(at)
-    while at < 2**62 and (n := box(f.read(16))):
-        at += n
+    size, n = os.fstat(f.fileno()).st_size, 0
+    while (at := at + n) < size: # no further: a damaged size may be more than any file can have
         f.seek(at)
+        if not (n := box(f.read(16))): break
     return at
 
 def _mp4_box(head): # size of a box; 0 for one that goes on to the end, or is none
@@ -313,7 +317,7 @@ def probe(
     if not path.exists(): raise SoundError(f"{path} does not exist.")
     if path.is_dir(): raise SoundError(f"{path} is a folder, not a sound file.")
     if not (size := path.stat().st_size): raise SoundError(f"{path} is an empty file.")
-    info = (_probe_sndfile(path) if stream is None else None) or _probe_ffmpeg(path, stream or 0)
+    info = (_probe_sndfile(path) if stream is None else None) or _probe_other(path, stream)
     if not info.samples: raise SoundError(f"{path} has no samples.")
     if info.exact and info.samples > MAX_SAMPLES_PER_BYTE*size:
         raise SoundError(f"{path} claims {info.seconds/3600:.0f} hours of sound in {size} bytes: its header is damaged. Convert it again.")
@@ -322,6 +326,23 @@ def probe(
 # %% ../nbs/01_audio.ipynb #a018
 _LOSSLESS = {'alac', 'flac', 'wavpack', 'ape', 'tta', 'tak'}
 _SUBTYPE = {'u8': 'PCM_U8', 's16': 'PCM_16', 's32': 'PCM_24', 'flt': 'FLOAT', 'dbl': 'DOUBLE'}
+
+_RARE = {'MAT4', 'MAT5', 'SD2', 'WVE', 'XI', 'IRCAM', 'HTK', 'MPC2K', 'PVF', 'PAF', 'NIST', 'SVX', 'AVR'}
+
+def _probe_other(path, stream):
+    "What ffmpeg sees, or where it does not know the format, libsndfile"
+    try: return _probe_ffmpeg(path, stream or 0)
+    except SoundError as e:
+        if stream or not (i := _rare(path)): raise e
+        return AudioInfo(path, i.samplerate, i.channels, i.frames, i.subtype, slack=16) # some count in blocks
+
+def _rare(path):
+    "A file in a format that libsndfile alone knows"
+    with open(path, 'rb') as f:
+        if f.read(2) == b'\xf0\x7e': return None # of SDS it prints remarks of its own
+    try: i = sf.info(_file_name(path))
+    except sf.LibsndfileError: return None
+    return i if i.format in _RARE or i.subtype.startswith('DWVW') else None
 
 def _probe_ffmpeg(path, k):
     "What ffmpeg sees"
@@ -412,7 +433,7 @@ def _read_ffmpeg(info, remark):
     "The songs in a file, one after the other, in the form of the first"
     at = 0
     for i,part in enumerate(info.parts or (None,)):
-        vorbis = part and part[3] and not info.stream # libvorbis knows the ends to the sample, ffmpeg not always
+        vorbis = part and part[3] and not info.stream and info.channels <= 2 # libvorbis knows the ends to the sample, but keeps its order of channels
         for y in _read_vorbis(info, part, remark, at) if vorbis else _read_part(info, info.stream if i == 0 else 0, part, remark, at):
             at += y.shape[1]
             yield y

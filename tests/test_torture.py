@@ -1,0 +1,71 @@
+"A share of the benches in `tests/torture`, which run long by one command each: strange and damaged files, and fuzzed ones."
+import subprocess, sys
+from pathlib import Path
+import numpy as np, pytest
+from songsep.audio import probe, read_blocks
+from songsep.core import SongsepError
+from torture import files
+
+SHARE = list(files.cases(24, 36, seed=7))
+
+@pytest.mark.parametrize('case', SHARE, ids=lambda c: f"{c.name} {c.form}{' damaged' if c.damage else ''}")
+def test_a_file_is_separated_rightly_or_refused_clearly(monkeypatch, tmp_path, case):
+    from songsep import songs
+    monkeypatch.setattr(songs, 'separate_blocks', songs.separate_blocks) # put back what the bench replaces
+    monkeypatch.setattr(songs, 'resume_at', songs.resume_at)
+    files.halver.cache_clear()
+    r = files.one(case)
+    assert not r['wrong'], r
+
+@pytest.mark.parametrize('case', list(files.cases(0, 3, seed=11)), ids=lambda c: c.form)
+def test_so_does_the_command(tmp_path, case):
+    path = files.make(case, tmp_path)
+    if not path: pytest.skip('no encoder')
+    done = subprocess.run([Path(sys.executable).with_name('songsep'), 'separate', path, '-o', 'out', '-q'], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode in (0, 2) and 'Traceback' not in done.stderr, done.stderr
+    assert (done.returncode == 0) == (tmp_path/'out').exists() and (done.returncode == 0 or len(done.stderr.splitlines()) == 1)
+
+# What the benches found
+
+def written(path, form, sr=44100, channels=2, samples=4095, writer='sndfile'):
+    made = files.make(files.Case('0000', writer, form, 'noise', sr, channels, samples), path)
+    return made, np.concatenate(list(read_blocks(made)), 1), files.SOUNDS['noise'](np.random.default_rng(0), np.zeros((channels, samples)))
+
+@pytest.mark.parametrize('form', ['CAF ALAC_16', 'CAF ALAC_24', 'PAF PCM_24', 'MAT5 FLOAT', 'MAT4 PCM_16', 'IRCAM PCM_16', 'SD2 PCM_24', 'HTK PCM_16', 'AIFF DWVW_16', 'PVF PCM_16'])
+@pytest.mark.parametrize('samples', [4095, 130095])
+def test_healthy_files_that_were_called_damaged(tmp_path, form, samples):
+    channels = 1 if form[:3] in ('HTK', 'AIF') else 2
+    _, y, want = written(tmp_path, form, channels=channels, samples=samples)
+    assert 0 <= y.shape[1] - samples < 16 and np.abs(y[:, :samples] - want).max() < 2**-10
+
+def test_alac_in_caf_keeps_its_end(tmp_path):
+    path, y, want = written(tmp_path, 'caf alac', writer='ffmpeg')
+    assert y.shape == want.shape and np.abs(y - want).max() < 2**-14
+
+def test_surround_in_ogg_keeps_its_loudspeakers(tmp_path):
+    import shutil
+    if not shutil.which('ffmpeg'): pytest.skip('needs ffmpeg')
+    t = np.arange(44100)/44100
+    y = np.stack([.2*np.sin(2*np.pi*hz*t) for hz in (300, 500, 700, 50, 1100, 1300)]).astype('float32') # left, right, centre, bass, two behind
+    files.encode(tmp_path/'x.wav', y, 44100, 'pcm_f32le')
+    done = subprocess.run(['ffmpeg', '-v', 'error', '-i', tmp_path/'x.wav', '-c:a', 'libvorbis', tmp_path/'x.ogg'])
+    if done.returncode: pytest.skip('this ffmpeg has no encoder of Vorbis')
+    got = np.concatenate(list(read_blocks(tmp_path/'x.ogg')), 1)
+    assert [int(np.abs(np.fft.rfft(o[8000:16000])).argmax()*44100/8000/10 + .5)*10 for o in got] == [300, 500, 700, 50, 1100, 1300]
+
+def test_adpcm_of_nms_is_not_taken_for_amr(tmp_path):
+    t = np.arange(8000)/8000
+    import soundfile as sf
+    sf.write(tmp_path/'x.wav', .5*np.sin(2*np.pi*200*t), 8000, 'NMS_ADPCM_32')
+    y = np.concatenate(list(read_blocks(tmp_path/'x.wav')), 1)[0, :8000]
+    assert np.corrcoef(y, np.sin(2*np.pi*200*t))[0, 1] > .9
+
+@pytest.mark.parametrize('size', [2**63, 2**64-1])
+def test_a_chunk_larger_than_any_disk(tmp_path, size):
+    path, *_ = written(tmp_path, 'CAF FLOAT')
+    b = path.read_bytes()
+    at = b.index(b'data')
+    for o,n in ((at, size), (b.index(b'desc'), size)):
+        path.write_bytes(b[:o+4] + n.to_bytes(8, 'big') + b[o+12:])
+        try: probe(path)
+        except SongsepError: pass
