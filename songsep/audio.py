@@ -81,7 +81,7 @@ def _length_is_true(path, i):
             raise SoundError(f"{path} is damaged: its header promises {claimed} bytes of sound, the file holds {held}. Convert it again.")
     lost = re.search(r'chunk marker.* at position (\d+)\. Exiting', i.extra_info)
     if lost and path.stat().st_size - int(lost[1]) > 1<<16:
-        raise SoundError(f"{path} is damaged: its header promises {i.frames/i.samplerate:.2f} s of sound, but more follows that belongs to nothing. "
+        raise SoundError(f"{path} is damaged: its header promises {i.frames/i.samplerate:.2f} s of sound, but the file goes on after it with something else. "
                          "Convert it again.")
     return True
 
@@ -699,7 +699,7 @@ def read_tags(
             return _texts(mutagen.File(path, easy=True)), [(kinds.get(o.imageformat, 'image/jpeg'), bytes(o)) for o in f.tags.get('covr', [])]
         pictures = f.pictures if isinstance(f, flac.FLAC) else [flac.Picture(b64decode(o)) for o in f.get('metadata_block_picture', [])]
         return _texts(f), [(o.mime, o.data) for o in pictures]
-    except (mutagen.MutagenError, TypeError, ValueError): return {}, []
+    except Exception: return {}, [] # it stumbles over strange files in many ways, and tags never cost the stems
 
 def _texts(f): return {k: [str(o) for o in f[k]] for k in _ID3 if k in f}
 

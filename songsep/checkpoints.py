@@ -38,7 +38,7 @@ def _fill(layer, names, read, where, turn=False):
     arrays = [read(names[k]) for k in ORDER if k in names]
     if turn: arrays = [a.swapaxes(0, 1) if a.ndim == 4 else a for a in arrays]
     want, got = [tuple(w.shape) for w in layer.weights], [a.shape for a in arrays]
-    if want != got: raise SongsepError(f"{where}: {next(iter(names.values()), 'a layer')} and its fellows have the shapes {got}, where {want} were expected. It is a checkpoint of another network.")
+    if want != got: raise SongsepError(f"{where}: {next(iter(names.values()), 'a layer')} and the layers like it have the shapes {got}, where {want} were expected. It is a checkpoint of another network.")
     if not all(np.isfinite(a).all() for a in arrays): raise SongsepError(f"{where}: {next(iter(names.values()))} holds values that are no numbers. The file is damaged; copy it again.")
     layer.set_weights(arrays)
 

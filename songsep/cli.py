@@ -497,7 +497,7 @@ def data_verify(
     from songsep.store import verify
     faults = verify(store)
     for track,target,segment in faults: print(', '.join([f"{store}: {track}", *([target] if target else []), *([f'segment {segment}'] if segment is not None else [])]), 'is damaged')
-    if faults: fail(f"{store} is damaged in {len(faults)} places. Mend it with `songsep data repair {store} DATASET`.", 1)
+    if faults: fail(f"{store} is damaged in {len(faults)} places. Repair it with `songsep data repair {store} DATASET`.", 1)
     print(f"{store}: whole")
 
 @data.command('repair')
@@ -508,8 +508,8 @@ def data_repair(
     "Make the damaged tracks of a store again from their stems."
     from songsep.prepare import repair
     from songsep.stems import find_tracks
-    mended = repair(store, [t for d in datasets for t in find_tracks(d)], print)
-    print(f"{store}: {len(mended)} segments mended" if mended else f"{store}: whole")
+    repaired = repair(store, [t for d in datasets for t in find_tracks(d)], print)
+    print(f"{store}: {len(repaired)} segments made again" if repaired else f"{store}: whole")
 
 @data.command('stage')
 def data_stage(

@@ -165,7 +165,7 @@ def console_page(
     groups:dict|None=None # Stems that belong together, under a name that folds: `{'drums': ['kick', 'snare']}`
 ) -> str: # A whole HTML page
     "The mixing console for some sounds."
-    if not sounds: raise SongsepError('a console needs at least one sound.')
+    if not sounds: raise SongsepError('a console needs at least one sound: name a folder of stems that has some.')
     files = ([('', song)] if song else []) + list(sounds.items())
     infos = [probe(o) for _,o in files]
     whole = max(o.seconds for o in infos)

@@ -170,7 +170,7 @@ def repair(
         raise SongsepError(f"{path} is damaged in {', '.join(lost)}, which this data lacks. "
                            "Give the songs that it was made from, or `drop` them.")
     if gone := sorted({f[0] for f in faults if f[2] is None}):
-        raise SongsepError(f"the index of {', '.join(gone)} in {path} is damaged. Delete the store and prepare again.")
+        raise SongsepError(f"the index of {', '.join(gone)} in {path} is damaged. Prepare again into a new file.")
     if not faults: return []
     with SpectrogramStore(path, 'r+') as store, TemporaryDirectory() as folder:
         for name in sorted({f[0] for f in faults}):

@@ -210,8 +210,8 @@ def _open(self:SpectrogramStore, mode):
         if isinstance(e, BlockingIOError) or 'lock file' in str(e):
             raise SongsepError(f"{self.path} is in use: another process writes it, or reads it while it should be "
                                "written. Wait for the other.") from None
-        raise SongsepError(f"{self.path} is not an HDF5 file that can be opened ({e}). "
-                           "Delete it and prepare again.") from None
+        raise SongsepError(f"{self.path} is no store, or a damaged one ({e}). "
+                           "If `songsep prepare` made it, prepare again into a new file.") from None
 
 @patch
 def _read_stamp(self:SpectrogramStore):
@@ -225,7 +225,7 @@ def _read_stamp(self:SpectrogramStore):
     except DAMAGE as e:
         self.close()
         raise SongsepError(f"{self.path} is damaged where its settings are ({e}). "
-                           "Delete it and prepare again.") from None
+                           "Prepare again into a new file.") from None
     self.config, recipe = config_from(self.stamp['config'], str(self.path)), self.stamp['recipe']
     self.recipe, self.keep_phase = recipe_from(recipe, recipe['name']), self.stamp['keep_phase']
 
@@ -532,7 +532,7 @@ def verify(
     with SpectrogramStore(path) as store:
         try: names = list(store.h)
         except DAMAGE as e:
-            raise SongsepError(f"the index of {path} is damaged ({e}). Delete it and prepare again.") from None
+            raise SongsepError(f"the index of {path} is damaged ({e}). Prepare again into a new file.") from None
         return [fault for name in names for fault in _faults(store, name)]
 
 # %% ../nbs/06a_store.ipynb #0079

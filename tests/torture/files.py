@@ -155,7 +155,7 @@ def halver():
     from songsep import songs
     from songsep.models import open_model
     songs.separate_blocks = lambda blocks, sr, model, first=0, *a, **k: (np.stack([.5*y, .5*y]) for y in blocks)
-    songs.resume_at = lambda samples, sr, model: (0, 0)
+    songs.resume_at = lambda *a, **k: (0, 0)
     return open_model('drums')
 
 def judge(path, clean=False):
