@@ -15,13 +15,15 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 import numpy as np, yaml
+from fastcore.basics import patch
 from .core import Project, SongsepError, read_json, safe_name, write_aside
 from .audio import AUDIO_SUFFIXES, write_audio
 from .plots import best_epoch, show_history
 from .stems import Track, find_tracks
 from .recipes import RESIDUALS, recipe_from
 from .check import leaks, lint_recipe, recipe_report
-from .models import SHIPPED, list_models, open_model
+from .models import SHIPPED, list_models, model_facts, open_model
+from .pull import pull_model
 from .songs import DEMO, Output, describe, separate_song
 from .console import framed, result_page
 
@@ -106,12 +108,16 @@ class SongPanel:
         self.stems, self.format = w.HBox(layout=w.Layout(flex_flow='row wrap')), w.Dropdown(options=['wav', 'flac', 'mp3'], description='Files', **_wide(layout=w.Layout(width='14rem')))
         self.button, self.bar = w.Button(description='Take it apart', button_style='primary'), w.FloatProgress(max=1, layout=w.Layout(width='20rem', visibility='hidden'))
         self.says, self.files, self.console = _html(), _html(), _html()
+        self.more, self.fetch = w.Dropdown(description='More', **_wide()), w.Button(description='Fetch this model')
+        self.fetching = w.HBox([self.more, self.fetch], layout=w.Layout(flex_flow='row wrap'))
+        self.fetch.on_click(lambda _: self.pull())
+        self._offered()
         self.upload.observe(self._uploaded, 'value')
         self.model.observe(lambda _: self._opened(), 'value')
         self.button.on_click(lambda _: self.separate())
         self._opened()
         self.panel = w.VBox([_html(f'<h2>Song</h2><p>Choose one, or upload your own: any sound, or film with sound, up to {desk.upload_mb:g} MB. Nobody else sees it, and it is removed when you close this page.</p>'),
-            w.HBox([self.song, self.upload], layout=w.Layout(flex_flow='row wrap')), _html('<h2>Stems</h2>'), self.model, self.stems, self.format, w.HBox([self.button, self.bar]), self.says, self.console, self.files])
+            w.HBox([self.song, self.upload], layout=w.Layout(flex_flow='row wrap')), _html('<h2>Stems</h2>'), self.model, self.fetching, self.stems, self.format, w.HBox([self.button, self.bar]), self.says, self.console, self.files])
     def _uploaded(self, change):
         for o in change['new']:
             try:
@@ -145,6 +151,33 @@ class SongPanel:
             return folder
         except SongsepError as e: self.says.value = _fault(e)
         finally: self.button.disabled, self.bar.layout.visibility = False, 'hidden'
+
+# %% ../nbs/29_app.ipynb #0008a
+@patch
+def _offered(self:SongPanel):
+    "Models that can be fetched, by what they give"
+    said = lambda o: f"{', '.join(o['stems'])} ({o['megabytes']} MB, {o['licence']})"
+    elsewhere = {k: o for k,o in model_facts(self.desk.project.root).items() if 'pull' in o}
+    _offer(self.more, [(f'{k}: {said(o)}', k) for k,o in elsewhere.items()])
+    self.fetching.layout.display = None if elsewhere else 'none'
+
+@patch
+def pull(self:SongPanel,
+    **kw # For `pull_model`
+) -> Path|None: # The model folder
+    "Fetch the model that is chosen under `More`, and choose it; an error is shown in the panel."
+    name, say = self.more.value, lambda s: setattr(self.says, 'value', _said(f'{s[0].upper()}{s[1:]}.'))
+    self.button.disabled = self.fetch.disabled = True
+    self.bar.layout.visibility, self.bar.value = 'visible', 0
+    try:
+        folder = pull_model(name, self.desk.project.root, say, lambda share: setattr(self.bar, 'value', share), **kw)
+        self.model.options = list_models(self.desk.project.root)
+        self.model.value = folder
+        self._offered()
+        say(f'{name} is here and chosen')
+        return folder
+    except SongsepError as e: self.says.value = _fault(e)
+    finally: self.button.disabled, self.fetch.disabled, self.bar.layout.visibility = False, False, 'hidden'
 
 # %% ../nbs/29_app.ipynb #0012
 def read_history(

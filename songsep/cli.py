@@ -401,34 +401,35 @@ def doctor(
     else:
         for k,v in found.items(): print(f'{k + ":":10}{v}')
 
-models, data, recipe = (typer.Typer(help=o, no_args_is_help=True) for o in ('Find, fetch, convert and export models.',
-    'Check datasets before they cost hours, and look after stores.', 'Understand recipes.'))
+models = typer.Typer(help='Find, fetch, convert and export models; alone, list them.')
+data, recipe = (typer.Typer(help=o, no_args_is_help=True) for o in ('Check datasets before they cost hours, and look after stores.', 'Understand recipes.'))
 for name,group in dict(models=models, data=data, recipe=recipe).items(): app.add_typer(group, name=name, rich_help_panel=KEEPING)
 Models = Annotated[Path, typer.Option('-o', '--out', file_okay=False, help='Folder of models')]
+
+@models.callback(invoke_without_command=True)
+def _models(context:typer.Context):
+    if not context.invoked_subcommand: models_list()
 
 @models.command('list')
 def models_list(
     as_json:Json=False
 ):
-    "Name the models at hand, and those that can be fetched."
+    "Say which models give which stem: those at hand, and those that can be fetched."
     from songsep.models import model_facts, models_table
     if as_json: _print_json(model_facts())
     else: print(models_table())
 
 @models.command('pull')
 def models_pull(
-    name:Annotated[str, typer.Argument(help='Its name, as `songsep models list` has it', show_default=False, autocompletion=_models_elsewhere, callback=_known)]
+    name:Annotated[str, typer.Argument(help='Its name, as `songsep models` has it', show_default=False, autocompletion=_models_elsewhere, callback=_known)]
 ):
     "Fetch a published model into saved_models/."
-    from importlib.util import find_spec
-    from songsep.pull import pull_model
+    from songsep.pull import GRAPHS, pull_model
     from tqdm import tqdm
-    with needs('train'):
-        if not find_spec('keras'): raise ModuleNotFoundError(name='keras')
     with ExitStack() as stack, tqdm(total=100, unit='%', disable=None, leave=False) as bar:
         def say(line):
             tqdm.write(line)
-            if line == 'converting': stack.enter_context(_quiet_tensorflow()) # seconds that a pull without a network need not take
+            if line == 'converting' and name not in GRAPHS: stack.enter_context(_quiet_tensorflow()) # seconds that a pull without a network need not take
         folder = pull_model(name, say=say, progress=lambda f: bar.update(int(100*f) - bar.n))
     print(f"{folder}: songsep separate SONG --model {name}")
 

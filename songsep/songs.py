@@ -18,7 +18,7 @@ from .core import DiskFull, SongsepError, disk_error, on_disk, safe_name, sha256
 from .jobs import run_jobs
 from .audio import (AUDIO_SUFFIXES, AudioWriter, SoundError, check_format, is_lossy, probe, quantise, read_blocks, read_tags,
     subtype_like, write_audio, write_tags)
-from .models import Model, open_model
+from .models import Model, open_model, where_to_get
 from .separation import in_order, resume_at, separate_blocks, stems_in_a_row
 from .plots import show_stems
 
@@ -72,7 +72,7 @@ class Output:
         known = dict(zip(stems, np.eye(len(stems), dtype='float32'))) | {'mix': np.ones(len(stems), 'float32')}
         for whole,parts in reversed((groups or {}).items()): known[whole] = sum(known[o] for o in parts)
         def get(name):
-            if name not in known: raise SongsepError(f"there is no stem {name!r}. This model gives {', '.join([*stems, *(groups or {})])}.")
+            if name not in known: raise SongsepError(f"there is no stem {name!r}. This model gives {', '.join([*stems, *(groups or {})])}. {where_to_get(name)}".strip())
             return known[name]
         out = {n: get(n) for n in self.stems or ([] if self.mixes or self.two_stems else stems)}
         if self.two_stems: out |= {self.two_stems: get(self.two_stems), f'no_{self.two_stems}': known['mix'] - get(self.two_stems)}
@@ -396,7 +396,7 @@ def separate_songs(
     overwrite:bool=False, # Replace files that another song, model or setting made
     resume:bool=True, # Continue what was killed
     dask:str|None=None, # Address of a Dask scheduler whose workers share these folders
-    say:Callable=print, # Takes a sentence about each song
+    say:Callable=print, # Takes a sentence about each song; the error of a song alone is only returned
     quiet:bool=False, # No progress bar
     device:str='auto', # For ONNX: `auto`, `cpu`, `cuda`, `coreml` or `directml`
     stream:int|None=None, # Which of several audio streams of a film, from 0; `None` is the first
@@ -411,7 +411,8 @@ def separate_songs(
     done = {}
     for name,r in results:
         done[name] = r
-        say(describe(r, (Path(out)/output.path(name, 'separation', 'json')).parent) if isinstance(r, dict) else _sentence(songs[name], r))
+        if isinstance(r, dict): say(describe(r, (Path(out)/output.path(name, 'separation', 'json')).parent))
+        elif len(songs) > 1: say(_sentence(songs[name], r))
     return done
 
 def _sentence(path, e): return str(e) if isinstance(e, SongsepError) else f"{path}: {type(e).__name__}: {e}. This is a fault of songsep."
@@ -439,7 +440,8 @@ def _here(songs, out, model, quiet, then, output, engine, overwrite, resume, str
                 probe(p, stream) # before the model is waited for
                 model, then = _opened(model, then, engine, device)
                 return separate_song(p, out, model, output, name, overwrite, resume, progress, stream, list(songs.values()), then)
-            yield name, _outcome(p, work)
+            outcome = _outcome(p, work)
+        yield name, outcome # after the bar has gone
 
 # %% ../nbs/23_songs.ipynb #t011
 def describe(

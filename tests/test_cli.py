@@ -78,6 +78,7 @@ def test_colour_on_a_terminal_only(tmp_path):
 def test_a_terminal_sees_how_much_time_is_left(tmp_path, song):
     assert re.search(r'song: +\d+%\|.*gone, .* left', said := on_terminal('separate', song, cwd=tmp_path))
     assert 'sum to the song exactly' in said
+    assert re.search(r'\r *\r[^\r]*song: drums.wav', said) # the bar's line is cleared before the result is told
 
 def test_the_names_that_are_offered_exist():
     from songsep.folder import ARCHITECTURES as known
@@ -115,6 +116,10 @@ def test_json_of_a_separation(tmp_path, song):
     found = only_json(done)
     assert found['songs']['song']['skipped'] and 'no sound file' in found['failed']['bad']
     assert len(done.stderr.splitlines()) == 1 and '1 of 2 songs failed' in done.stderr
+
+def test_models_alone_lists_them(tmp_path):
+    alone, listed = (songsep('models', *o, cwd=tmp_path).stdout for o in ((), ('list',)))
+    assert alone == listed and alone.startswith('stem ') and 'htdemucs' in alone
 
 def test_json_of_what_there_is(tmp_path, toy):
     found = only_json(songsep('models', 'list', '--json', cwd=tmp_path))
@@ -173,6 +178,12 @@ def test_a_fault_of_ours_is_a_sentence_and_a_file(tmp_path):
     sentence(done, 'ZeroDivisionError: division by zero', 'fault of songsep')
     assert done.returncode == 3 and (report := next(tmp_path.glob('songsep-*.txt'))).name in done.stderr and 'Traceback' in report.read_text()
     assert run(SONGSEP_DEBUG='1').stderr.startswith('Traceback')
+
+def test_an_error_is_told_once(tmp_path, song):
+    for args in (['missing.wav'], ['song.wav', '--stems', 'vocals'], ['song.wav', '--model', 'vocals']):
+        done = songsep('separate', *args, cwd=tmp_path, code=2)
+        sentence(done)
+        assert not done.stdout
 
 @pytest.mark.skipif(os.name == 'nt', reason='signals of another kind')
 def test_stopped_by_hand(tmp_path):

@@ -1,5 +1,5 @@
 "Models from elsewhere: weights read from foreign files, archives fetched from a server that misbehaves, graphs that agree."
-import hashlib, http.server, io, shutil, tarfile, threading, zipfile
+import hashlib, http.server, io, shutil, sys, tarfile, threading, zipfile
 from pathlib import Path
 import h5py, keras, librosa, numpy as np, pytest, scipy.special, tensorflow as tf
 from songsep import engines, export, folder, pull
@@ -7,9 +7,12 @@ from songsep.checkpoints import KINDS, ORIGINAL, load_original, load_spleeter, n
 from songsep.core import Config, SongsepError, read_json, write_json
 from songsep.export import TOLERANCE, export_model
 from songsep.folder import ModelSpec, build_model, load_model, read_spec, save_model
-from songsep.models import open_model
-from songsep.pull import PUBLISHED, fetch, import_model, pull_model, unpack_checkpoint
+from songsep.cli import app
+from songsep.models import find_model, model_facts, models_table, open_model
+from songsep.pull import FACTS, PUBLISHED, fetch, import_model, pull_model, unpack_checkpoint
+from songsep.songs import Output
 from songsep.unet import _db, _pad, spleeter_unet, unet
+from typer.testing import CliRunner
 
 rng = np.random.default_rng(0)
 def noise(*shape): return (rng.rayleigh(size=shape)*6).astype('float32')
@@ -354,3 +357,67 @@ def test_pulling_twice_says_so(tmp_path):
     said = []
     assert pull_model('spleeter-2stems', tmp_path, said.append) == tmp_path/'saved_models'/'spleeter-2stems' and 'already' in said[0]
     with pytest.raises(SongsepError, match='no published model'): pull_model('spleeter-3stems', tmp_path)
+
+# What gives a stem, and how one gets it
+
+def test_every_published_model_says_what_it_gives_before_it_is_fetched(tmp_path):
+    facts = {k: o for k,o in model_facts(tmp_path).items() if 'pull' in o}
+    assert facts.keys() == PUBLISHED.keys() == FACTS.keys()
+    for o in facts.values(): assert o['stems'] and o['megabytes'] > 1 and o['licence'] and o['pace'] > 0
+
+def test_a_stem_that_a_model_lacks_leads_to_those_that_have_it(tmp_path):
+    ways = ('`songsep models pull spleeter-2stems`, 73 MB, MIT', '`songsep models pull htdemucs`, 98 MB, personal and research use only')
+    with pytest.raises(SongsepError) as e: find_model('vocals', tmp_path)
+    assert all(o in str(e.value) for o in ways)
+    for asked in (dict(stems=('Vocals',)), dict(two_stems='vocal'), dict(mixes=('karaoke=mix-vocals',))):
+        with pytest.raises(SongsepError) as e: Output(**asked).weights(['drums', 'accompaniments'])
+        assert 'This model gives drums, accompaniments.' in str(e.value) and all(o in str(e.value) for o in ways)
+    with pytest.raises(SongsepError, match='Models that give guitar: band .here: `--model band`'): Output(('guitar',)).weights(['drums'])
+    with pytest.raises(SongsepError, match='This model gives drums.$'): Output(('zither',)).weights(['drums'])
+
+def test_models_are_listed_stem_by_stem(tmp_path):
+    toy(tmp_path/'saved_models'/'mine')
+    (tmp_path/'saved_models'/'bad').mkdir()
+    (tmp_path/'saved_models'/'bad'/'model.json').write_text('{')
+    head, *lines = models_table(tmp_path).splitlines()
+    assert head.split() == ['stem', 'model', 'up', 'to', 'MB', 'speed', 'licence'] and lines[0].split()[:2] == ['vocals', 'spleeter-2stems']
+    by_stem = {k: [] for k in ('vocals', 'drums', 'bass', 'guitar', 'piano', 'other', 'a', 'accompaniment', 'accompaniments', 'b')}
+    for o in lines[:sum(len(f.get('stems', ())) for f in model_facts(tmp_path).values())]:
+        if o[0] != ' ': stem = o.split()[0]
+        by_stem[stem].append(o[16:].split()[0])
+    assert by_stem['vocals'] == list(PUBLISHED) and by_stem['drums'][:2] == ['drums', 'band'] and by_stem['a'] == by_stem['b'] == ['mine']
+    assert any(o.startswith('bad: ') for o in lines) and 'songsep models pull NAME' in lines[-1]
+
+def test_the_app_fetches_a_model(server, tmp_path, monkeypatch):
+    pytest.importorskip('ipywidgets', reason='needs ipywidgets')
+    from songsep.app import Desk, SongPanel
+    data = archive(**SMALL)
+    Server.files = {'2stems.tar.gz': data}
+    monkeypatch.setitem(PUBLISHED, 'spleeter-2stems', [('{release}/2stems.tar.gz', sha(data))])
+    monkeypatch.setenv('SONGSEP_SPLEETER_URL', server)
+    monkeypatch.setattr(pull, 'import_model', lambda path, out, name, say: toy(Path(out)/name))
+    panel, seen = SongPanel(Desk(tmp_path)), []
+    panel.bar.observe(lambda o: seen.append(o['new']), 'value')
+    assert panel.more.options[0][0] == 'spleeter-2stems: vocals, accompaniment (73 MB, MIT)'
+    panel.fetch.click()
+    assert seen[-1] == 1 and panel.bar.layout.visibility == 'hidden' and not panel.fetch.disabled
+    assert panel.model.label == 'spleeter-2stems' and [o.description for o in panel.stems.children] == ['a', 'b']
+    assert 'is here' in panel.says.value and not any('2stems' in o for o,_ in panel.more.options)
+
+def test_the_app_says_why_a_model_did_not_come(server, tmp_path, monkeypatch):
+    pytest.importorskip('ipywidgets', reason='needs ipywidgets')
+    from songsep.app import Desk, SongPanel
+    monkeypatch.setitem(PUBLISHED, 'spleeter-2stems', [('{release}/2stems.tar.gz', 'f'*64)])
+    monkeypatch.setenv('SONGSEP_SPLEETER_URL', server)
+    panel = SongPanel(Desk(tmp_path))
+    panel.fetch.click()
+    assert 'role="alert"' in panel.says.value and '404' in panel.says.value and nothing_left(tmp_path)
+    assert panel.model.label == 'drums' and not panel.button.disabled
+
+def test_a_graph_is_fetched_without_training_libraries(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(pull, 'pull_model', lambda name, say, progress: seen.append(name) or tmp_path/name)
+    monkeypatch.setitem(sys.modules, 'keras', None)
+    done = CliRunner().invoke(app, ['models', 'pull', 'htdemucs'])
+    assert done.exit_code == 0 and seen == ['htdemucs'], done.output
+    with pytest.raises(SongsepError, match='songsep.train.'): CliRunner().invoke(app, ['models', 'pull', 'spleeter-2stems'], catch_exceptions=False)
