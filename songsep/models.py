@@ -43,10 +43,10 @@ def model_facts(
         size = sum(p.stat().st_size for p in folder.glob('model.*'))
         o |= {'stems': spec.stems, 'max_hz': spec.config.max_hz or spec.config.sr/2, 'megabytes': round(size/1e6, 1),
               'engines': ['onnx']*has_graph(folder, spec) + ['keras']*(spec.architecture != GRAPH),
-              'licence': spec.licence or _licence(folder.parent)} | _pace(folder.name)
+              'licence': spec.licence or _licence(folder)} | _pace(folder.name)
     return out | {name: FACTS[name] | _pace(name) | {'pull': f'songsep models pull {name}'} for name in PUBLISHED if name not in out}
 
-def _licence(shelf): return 'Apache-2.0' if shelf == SHIPPED else None
+def _licence(folder): return 'Apache-2.0' if folder.parent == SHIPPED else FACTS.get(folder.name, {}).get('licence')
 
 def _pace(name): return {'pace': PACE[name]} if name in PACE else {}
 
