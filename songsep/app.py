@@ -7,13 +7,14 @@ __all__ = ['Desk', 'SongPanel', 'read_history', 'draw_history', 'TrainingPanel',
            'RecipePanel', 'App', 'serve_app']
 
 # %% ../nbs/29_app.ipynb #0002
-import atexit, json, os, re, secrets, shutil, socket, tempfile, threading, time
+import atexit, json, os, re, secrets, shutil, socket, tempfile, threading, time, zlib
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
+from zipfile import BadZipFile
 import numpy as np, yaml
 from fastcore.basics import patch
 from .core import Project, SongsepError, read_json, safe_name, write_aside
@@ -188,7 +189,9 @@ def read_history(
     try:
         with np.load(path, allow_pickle=False) as f: about = json.loads(str(f['about']))
         return about['history'], about['settings']
-    except (OSError, ValueError, KeyError, EOFError) as e: raise SongsepError(f"{path} is no history of a training ({type(e).__name__}). Train again, or choose another model.") from None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error) as e:
+        raise SongsepError(f"{path} is no history of a training ({type(e).__name__}). "
+                           "Train again, or choose another model.") from None
 
 def draw_history(
     history:dict, # Lists with a value an epoch

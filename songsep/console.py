@@ -197,6 +197,11 @@ def framed(
     return f'<div class="songsep-console"><iframe title="{escape(title)}" srcdoc="{escape(page)}" allow="autoplay" style="width:100%;height:{height}px;border:0;display:block"></iframe></div>'
 
 # %% ../nbs/25_console.ipynb #0017
+def _is_receipt(r):
+    "Does it name files below its folder, a song and a gain?"
+    files, ok = r.get('files'), isinstance(r.get('song'), str) and isinstance(r.get('gain'), (int, float))
+    return ok and isinstance(files, dict) and bool(files) and all(isinstance(o, str) and o and '\0' not in o for o in files.values())
+
 def result_page(
     result:str|Path, # The folder of a song's stems, `results/<song>`, or the receipt in it
     song:str|Path|None=None, # The song, to compare with the sum
@@ -205,6 +210,8 @@ def result_page(
     "The console for what `separate_song` wrote."
     result = Path(result)/'separation.json' if Path(result).is_dir() else Path(result)
     receipt = read_json(result)
+    if not isinstance(receipt, dict) or not _is_receipt(receipt):
+        raise SongsepError(f"{result} is no receipt of a separation. Name the folder that `songsep separate` wrote.")
     sounds = {k: result.parent/o for k,o in receipt['files'].items()}
     groups = {k: o['stems'] for k,o in receipt.get('then', {}).items()}
     return console_page(sounds, song, Path(receipt['song']).stem, receipt['gain'], megabytes, groups)

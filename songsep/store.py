@@ -174,6 +174,13 @@ def _note(
     for k,v in attrs.items(): obj.attrs[k] = v
     obj.attrs['crc32'] = _words(obj)
 
+@contextmanager
+def _sound_index(path):
+    "Around reading the index of a store: where it is damaged, say so"
+    try: yield
+    except DAMAGE as e:
+        raise SongsepError(f"the index of {path} is damaged ({e}). Prepare again into a new file.") from None
+
 # %% ../nbs/06a_store.ipynb #0030
 class SpectrogramStore(Mapping):
     "A dictionary of spectrograms in one HDF5 file; only committed tracks are seen."
@@ -188,12 +195,14 @@ class SpectrogramStore(Mapping):
         self._open(mode)
         self._read_stamp()
         if mode == 'r+': _index_on_flush_only(self.h)
-    def __iter__(self): return (k for k in self.h if k in self)
+    def __iter__(self):
+        with _sound_index(self.path): return iter([k for k in self.h if k in self])
     def __len__(self): return sum(1 for _ in self)
-    def __contains__(self, name): return name in self.h and bool(self.h[name].attrs.get('committed'))
+    def __contains__(self, name):
+        with _sound_index(self.path): return name in self.h and bool(self.h[name].attrs.get('committed'))
     def __getitem__(self, name):
         if name not in self: raise KeyError(name)
-        return {k: Spectrograms(self, name, k) for k in self.h[name]}
+        with _sound_index(self.path): return {k: Spectrograms(self, name, k) for k in self.h[name]}
     def __enter__(self): return self
     def __exit__(self, *exc): self.close()
     def __repr__(self): return f"SpectrogramStore({self.path.name}: {len(self)} tracks, {', '.join(self.targets)})"
@@ -422,7 +431,7 @@ class _Place:
 def _place(self:SpectrogramStore, track, target):
     if (track, target) not in self._places:
         if track not in self or target not in self.h[track]: raise KeyError(f'{track}/{target}')
-        self._places[track, target] = _Place(self.h[track][target])
+        with _sound_index(self.path): self._places[track, target] = _Place(self.h[track][target])
     return self._places[track, target]
 
 # %% ../nbs/06a_store.ipynb #0060
@@ -516,10 +525,10 @@ def _faults(store, name):
     try:
         targets = list(store.h[name]) if name in store else []
         if not _words_agree(store.h[name]): raise ValueError
-    except DAMAGE: yield name, None, None; return
+    except (*DAMAGE, SongsepError): yield name, None, None; return
     for target in targets:
         try: place = store._place(name, target)
-        except DAMAGE: yield name, target, None; continue
+        except (*DAMAGE, SongsepError): yield name, target, None; continue
         bits = np.empty(place.nbytes//2, 'u2')
         for i in range(len(place.at)):
             try: store._bits(place, name, target, i, bits)
@@ -530,9 +539,7 @@ def verify(
 ) -> list[tuple]: # Faults (track, target, segment); None for the segment, or for both, where their index is damaged
     "Find what is damaged in a store: any byte that changed since it was written."
     with SpectrogramStore(path) as store:
-        try: names = list(store.h)
-        except DAMAGE as e:
-            raise SongsepError(f"the index of {path} is damaged ({e}). Prepare again into a new file.") from None
+        with _sound_index(path): names = list(store.h)
         return [fault for name in names for fault in _faults(store, name)]
 
 # %% ../nbs/06a_store.ipynb #0079

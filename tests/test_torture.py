@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np, pytest
 from songsep.audio import probe, read_blocks
 from songsep.core import SongsepError
-from torture import files
+from torture import files, fuzz
 
 SHARE = list(files.cases(20, 30, seed=7))
 
@@ -74,3 +74,19 @@ def test_tags_that_can_not_be_read_cost_nothing(tmp_path):
     from songsep.audio import read_tags
     path, *_ = written(tmp_path, 'wv wavpack', sr=176400, writer='ffmpeg') # a rate that the reader of tags does not know
     assert read_tags(path) == ({}, [])
+
+@pytest.mark.parametrize('reader', fuzz.READERS)
+def test_a_strangers_file_is_read_or_refused(reader):
+    if reader in ('store', 'history'): pytest.importorskip('h5py')
+    counts, failed = fuzz.fuzz(reader, seconds=1.5, seed=5, most=60)
+    assert not failed and counts['refused'] + counts['read'] > 0, failed
+
+def test_a_receipt_and_a_history_that_are_none(tmp_path):
+    from songsep.app import read_history
+    from songsep.console import result_page
+    for o in ('{}', '[]', '{"files": {}, "song": "a", "gain": 1}', '{"files": {"a": 1}, "song": "a", "gain": 1}'):
+        (tmp_path/'separation.json').write_text(o)
+        with pytest.raises(SongsepError, match='no receipt'): result_page(tmp_path)
+    for o in (b'', b'PK', b'PK\3\4' + bytes(60)):
+        (tmp_path/'training.npz').write_bytes(o)
+        with pytest.raises(SongsepError, match='no history'): read_history(tmp_path)
