@@ -16,11 +16,11 @@ from songsep.training import Checkpoint
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIALS = sorted((ROOT/'nbs'/'tutorials').glob('*.ipynb'))
 SECONDS = 120 # that a tutorial may take
-NEEDS = {'03_midi': ['mido', 'pygame', 'pedalboard'], '05_cluster': ['distributed']}
+NEEDS = {'03_midi': ['mido', 'pygame', 'pedalboard'], '06_kit': ['mido', 'pygame', 'pedalboard'], '05_cluster': ['distributed']}
 RESULTS = {'00_original': ['history'], '00_separate': ['done', 'backing'], '01_colab': ['history', 'receipt'], '02_recipe': ['report', 'history', 'receipt', 'scores'],
-           '03_midi': ['tracks'], '04_spleeter': ['done'], '05_cluster': ['done']} # variables that hold what came of it
+           '03_midi': ['tracks'], '04_spleeter': ['done'], '05_cluster': ['done'], '06_kit': ['history', 'receipt', 'practice']} # variables that hold what came of it
 WORK = {'00_original': (Checkpoint, 'on_epoch_end', 2), '00_separate': ('songs', 'write_json', 2), '01_colab': (Checkpoint, 'on_epoch_end', 8), '02_recipe': (Checkpoint, 'on_epoch_end', 8),
-        '03_midi': ('synth.corpus', 'synth_track', 4), '04_spleeter': ('pull', 'import_model', 1), '05_cluster': (SpectrogramStore, 'take', 4)} # what does the work, and how many times
+        '03_midi': ('synth.corpus', 'synth_track', 4), '04_spleeter': ('pull', 'import_model', 1), '05_cluster': (SpectrogramStore, 'take', 4), '06_kit': (Checkpoint, 'on_epoch_end', 8)} # what does the work, and how many times
 
 sys.path.insert(0, str(ROOT/'tools'))
 from drive import PAGES, fill
