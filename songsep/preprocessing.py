@@ -7,6 +7,7 @@ __all__ = ['segment', 'join', 'spread', 'Segments', 'load_audio_dict', 'save_aud
 
 # %% ../nbs/05_preprocessing.ipynb #0002
 from pathlib import Path
+from tokenize import TokenError
 import numpy as np
 from fastcore.basics import patch
 from .core import Config, SongsepError, check_config, config_from, read_json, versions, write_aside, write_json
@@ -121,9 +122,10 @@ def load_audio_dict(
     "Open a dictionary of audio without reading it, and without pickle."
     if not Path(path).exists(): raise SongsepError(f"{path} does not exist. Make it with `save_audio_dict`.")
     try: d = np.load(path, mmap_mode='r', allow_pickle=False)
-    except ValueError as e:
+    except (ValueError, TypeError, SyntaxError, TokenError, EOFError, OverflowError) as e: # of a header that is damaged
         pickled = 'allow_pickle' in str(e) or 'object' in str(e)
-        why = 'it was saved with pickle, which can run code' if pickled else str(e)
+        said = (str(e).splitlines() or [type(e).__name__])[0]
+        why = 'it was saved with pickle, which can run code' if pickled else said
         raise SongsepError(f"{path} can't be opened: {why}. Make it again from the stems.") from None
     if d.dtype.names is None or 'mix' not in d.dtype.names:
         raise SongsepError(f"{path} is not a dictionary of audio: it has no field `mix`.")

@@ -90,3 +90,10 @@ def test_a_receipt_and_a_history_that_are_none(tmp_path):
     for o in (b'', b'PK', b'PK\3\4' + bytes(60)):
         (tmp_path/'training.npz').write_bytes(o)
         with pytest.raises(SongsepError, match='no history'): read_history(tmp_path)
+
+@pytest.mark.parametrize('header', [b"{'descr': [('mix', '<f4'\n", b"{'descr': (((", b"{'descr': '<f4', 'fortran_order': False, 'shape': (-1,), }\n", b'\n'*20])
+def test_a_dictionary_with_a_damaged_header(tmp_path, header):
+    from songsep.preprocessing import load_audio_dict
+    (tmp_path/'x.npy').write_bytes(b'\x93NUMPY\1\0' + len(header).to_bytes(2, 'little') + header)
+    with pytest.raises(SongsepError, match="can't be opened|no dictionary|not a dictionary") as e: load_audio_dict(tmp_path/'x.npy')
+    assert '\n' not in str(e.value)
