@@ -326,6 +326,8 @@ def train(
     show_history(history, monitor).figure.savefig(folder/'history.png', bbox_inches='tight')
     best = best_epoch(history, monitor)
     _say(quiet)(f"{folder}: best of {len(history['loss'])} epochs is {best+1}, {'SDR {:.2f} dB' if judge else 'validation loss {:.4g}'}".format(history[monitor][best]))
+    known_as = name if out == Path('saved_models') else folder
+    _say(quiet)(f"Next: songsep separate SONG --model {known_as}, and songsep evaluate OTHER_SONGS --model {known_as}")
 
 def _batch_size(text):
     if text == 'auto' or text.isdigit() and int(text) > 0: return text if text == 'auto' else int(text)
@@ -335,8 +337,6 @@ def _numbers(text):
     if text is None: return None
     try: return [float(o) for o in text.split(',')]
     except ValueError: raise SongsepError(f"--alpha must be numbers with commas between them. Received: {text}") from None
-    known_as = name if out == Path('saved_models') else folder
-    _say(quiet)(f"Next: songsep separate SONG --model {known_as}, and songsep evaluate OTHER_SONGS --model {known_as}")
 
 # %% ../nbs/31_cli.ipynb #0014
 @app.command(rich_help_panel=LEARNING, epilog=_examples('songsep synth midi/ -o songs', 'songsep synth midi/ -o songs --soundfont band.sf2 --varied --versions 3'))
@@ -364,7 +364,7 @@ def synth(
                   drum_pieces=drum_pieces)
     _say(quiet)(f"{out}: {sum(1 for _ in out.glob('Track*'))} tracks")
 
-@app.command(rich_help_panel=LEARNING, epilog=_examples('songsep evaluate test_songs --model my_drums', 'songsep evaluate musdb18/test -m spleeter-2stems --recipe vocals.yaml --report scores.html', 'songsep evaluate test_songs -m my_drums --json -q'))
+@app.command(rich_help_panel=LEARNING, epilog=_examples('songsep evaluate test_songs --model my_drums', 'songsep evaluate musdb18/test -m spleeter-2stems --recipe vocals.yaml --report scores.html', 'songsep evaluate test_songs -m my_drums --quick', 'songsep evaluate test_songs -m my_drums --json -q'))
 def evaluate(
     datasets:Annotated[list[Path], typer.Argument(help='Folders of tracks with stems', show_default=False)],
     model:Annotated[str, typer.Option('-m', '--model', '-p', help='Name of a model, or its folder', autocompletion=_models_here, callback=_known)]='drums',
@@ -372,6 +372,7 @@ def evaluate(
     out:Annotated[Optional[Path], typer.Option('-o', '--out', dir_okay=False, help='Write the scores to this JSON file')]=None,
     report:Annotated[Optional[Path], typer.Option(help='Write a page with pictures to this HTML file')]=None,
     partial:Annotated[bool, typer.Option('--partial', help='Score also songs in which some target has no stem')]=False,
+    quick:Annotated[bool, typer.Option('--quick', help="Plain SDR without museval's filters: seconds a song, not minutes")]=False,
     jobs:Jobs=None,
     dask:Dask=None,
     quiet:Quiet=False,
@@ -379,15 +380,16 @@ def evaluate(
 ):
     "Score a model on songs whose stems are known, beside baselines and what a perfect mask would score."
     from songsep.core import write_json
-    from songsep.evaluation import METHODS, PROTOCOL, evaluate_model, medians, scores_table, way_to_ideal, write_report
-    scores = evaluate_model(model, datasets, recipe, _say(quiet, as_json), partial, jobs, dask, _bar(quiet))
+    from songsep.evaluation import METHODS, PROTOCOL, QUICK_PROTOCOL, evaluate_model, medians, scores_table, way_to_ideal, write_report
+    scores = evaluate_model(model, datasets, recipe, _say(quiet, as_json), partial, jobs, dask, _bar(quiet), quick)
+    protocol = QUICK_PROTOCOL if quick else PROTOCOL
     if out: write_json(out, scores)
-    if report: write_report(scores, report)
+    if report: write_report(scores, report, protocol)
     if as_json:
         name = next(k for k in scores if k not in METHODS)
-        _print_json({'model': name, 'protocol': PROTOCOL, 'medians': {k: medians(v) for k,v in scores.items()},
+        _print_json({'model': name, 'protocol': protocol, 'medians': {k: medians(v) for k,v in scores.items()},
                      'way_to_ideal': {k: way_to_ideal(scores, name, k) for k in ('sdr', 'si_sdr')}, 'scores': scores})
-    else: _say(quiet)(scores_table(scores))
+    else: _say(quiet)(f"{scores_table(scores, protocol=protocol)}\n\nNext: songsep separate SONG --model {model} --report")
 
 # %% ../nbs/31_cli.ipynb #0016
 @app.command(rich_help_panel=KEEPING, epilog=_examples('songsep doctor', 'songsep doctor --json'))

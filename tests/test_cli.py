@@ -233,6 +233,18 @@ def test_evaluate_reports(tmp_path, toy):
     cell = found['medians']['drums']['drums']
     assert f"{cell['sdr']:.1f} / {cell['si_sdr']:.1f}" in page.texts and any('of the way for drums' in o for o in page.texts)
 
+def test_a_quick_evaluation_needs_no_museval_and_says_what_comes_next(tmp_path, toy):
+    code = "import sys; sys.modules['museval'] = None; from songsep.cli import main; main()"
+    def evaluate(*args):
+        done = subprocess.run([sys.executable, '-c', code, 'evaluate', str(toy), '--quick', '--jobs', '1', *args], capture_output=True, text=True, cwd=tmp_path)
+        assert not done.returncode, done.stderr
+        return done
+    said = evaluate('--report', 'scores.html').stdout
+    assert 'plain, without' in said and 'museval' not in said and said.splitlines()[-1] == 'Next: songsep separate SONG --model drums --report'
+    assert 'plain, without' in (tmp_path/'scores.html').read_text(encoding='utf-8')
+    found = only_json(evaluate('--json', '-q'))
+    assert list(found['scores']) == ['mixture', 'drums', 'ideal mask'] and found['way_to_ideal']['sdr'].keys() == {'drums', 'accompaniments'}
+
 @pytest.fixture
 def report(tmp_path):
     "Scores of many songs, one of them without drums"

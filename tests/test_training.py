@@ -168,7 +168,7 @@ def test_the_judge_hears_the_model_that_ships(tmp_path, recipe):
     train(tmp_path/'a.h5', tmp_path/'model', epochs=1, n_batches=1, **SMALL | dict(validation=.5))
     net, spec = load_model(tmp_path/'model')
     assert spec.stems == [*recipe.targets, 'residuals']
-    ships = evaluate_tracks(partial(_separated, open_model(tmp_path/'model', 'keras')), find_tracks(heard), recipe)
+    ships = evaluate_tracks(partial(_separated, open_model(tmp_path/'model', 'keras')), find_tracks(heard), recipe, quick=True)
     judged = song_judge(tmp_path/'a.h5', [heard])(net)
     for t,want in means(ships).items(): assert judged[f'sdr_{t}'] == pytest.approx(want['sdr'], abs=1e-3)
 
