@@ -6,15 +6,14 @@
 __all__ = ['ENGINES', 'DEVICES', 'find_device', 'piece_threads', 'onnx_engine', 'checksum', 'has_graph', 'keras_engine']
 
 # %% ../nbs/18_engines.ipynb #0002
-import ctypes, zlib
+import zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from threading import Lock
 from .core import SongsepError
-from .jobs import processors
+from .jobs import one_heap, processors
 from .folder import ModelSpec, load_model
 
 # %% ../nbs/18_engines.ipynb #0005
@@ -39,15 +38,6 @@ def piece_threads() -> int: # 1 to 4
     "Pieces of a song that are computed at a time: each takes its memory."
     return min(4, processors())
 
-# %% ../nbs/18_engines.ipynb #0006
-@cache
-def _glibc():
-    """The C library, where it is glibc, told to have one heap: each thread would get its own,
-    and what one of them frees would be of no use to the others"""
-    with suppress(OSError, AttributeError, TypeError):
-        libc = ctypes.CDLL(None)
-        return libc.mallopt(-8, 1) and libc # M_ARENA_MAX of malloc.h
-
 # %% ../nbs/18_engines.ipynb #0007
 _one_at_a_time = Lock()
 
@@ -68,7 +58,7 @@ def _session(path, device):
     options.intra_op_num_threads = max(1, processors()//piece_threads())
     options.enable_mem_pattern = False # memory that is planned as a whole is more of it, and saves no time
     session = ort.InferenceSession(str(path), options, providers=list(dict.fromkeys([DEVICES[device], DEVICES['cpu']])))
-    if libc := _glibc(): libc.malloc_trim(0) # what loading took and gave back
+    if libc := one_heap(): libc.malloc_trim(0) # what loading took and gave back
     return session
 
 # %% ../nbs/18_engines.ipynb #0010
@@ -77,7 +67,7 @@ def onnx_engine(
     device:str='cpu' # A name in `DEVICES` that is here
 ) -> Callable: # Takes its input, an array, or a tuple of several; gives its output, or a list of several
     "A graph, ready to run; it is loaded in the background."
-    _glibc() # before there are threads
+    one_heap() # before there are threads
     pool = ThreadPoolExecutor(1)
     session = pool.submit(_session, path, device)
     pool.shutdown(wait=False)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from .core import SongsepError, check_config, needs, write_aside
 from .dataset import Batches, make_dataset, split_tracks
+from .jobs import keep_memory
 from .losses import LOSSES, balance_alphas, bin_weights, mean_norms
 from .prepare import leaves_residual
 from .store import SpectrogramStore
@@ -313,6 +314,7 @@ def train(
     "Train a model, or go on with a training that was stopped."
     if schedule not in SCHEDULES: raise SongsepError(f"schedule must be one of {', '.join(SCHEDULES)}. Received: {schedule}")
     if loss not in LOSSES: raise SongsepError(f"loss must be one of {', '.join(LOSSES)}. Received: {loss}")
+    keep_memory()
     with all_devices(devices) as (process, processes, n_devices):
         keras.utils.set_random_seed(seed)
         spec, train_tracks, valid_tracks, alphas = _plan(store_path, Path(folder), architecture, arguments, alphas, validation, seed, start)
