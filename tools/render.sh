@@ -10,6 +10,9 @@ data=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/sounds.sh"
 mkdir -p "$work" && cd "$work"
+[ -e computed ] || { python "$here/machines.py" computed.new 32 && mv computed.new computed; }
+computed=()
+for kit in computed/*; do computed+=(--drum-soundfont "$kit"); done
 # One process each: it keeps the tones that it has played
 synth() { songsep synth "$@" --jobs 1 --varied --format wav "${instruments[@]}" "${plates[@]}"; }
 
@@ -33,6 +36,8 @@ mapfile -t files < <(performances 1)
 synth "${files[@]}" -o drummers --max-seconds 40 "${recorded[@]}" --seed 2
 mapfile -t files < <(performances 2)
 synth "${files[@]}" -o machines --max-seconds 20 "${electronic[@]}" --seed 3
+mapfile -t files < <(performances 3)
+synth "${files[@]}" -o more_machines --max-seconds 14 "${computed[@]}" --seed 4
 
 # Recordings that are half a song: drum loops, guitars without drums, and music that has no drums.
 # `armygeddon` and `Feelings` stay out: they validate; so do the trumpet, one piano and the guitar of drumless
