@@ -103,8 +103,12 @@ def demo(
     out:Annotated[Path, typer.Option('-o', '--out', file_okay=False, help='Folder for the stems')]=Path('results')
 ):
     "Separate a bundled recording with the shipped model, and show what happened."
-    from songsep.songs import separate_demo
+    from songsep.console import write_console
+    from songsep.songs import DEMO, separate_demo
     print(separate_demo(out))
+    song = next(DEMO.glob('*.flac'))
+    folder = out/song.stem
+    print(f"{write_console(folder/'console.html', folder/'separation.json', song)}: open it in a browser to hear them")
 
 def _one_of(what, default, **said):
     "What an option and its other names ask for"
@@ -398,7 +402,7 @@ def doctor(
 ):
     "Say what this machine has and how fast it is."
     from songsep.doctor import diagnose
-    found = diagnose()
+    with _quietly(): found = diagnose() # it looks for TensorFlow's devices
     if as_json: _print_json(found)
     else:
         for k,v in found.items(): print(f'{k + ":":10}{v}')

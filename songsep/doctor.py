@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 import numpy as np
 from .core import versions
+from .engines import find_device
 from .jobs import processors
 from .models import list_models, open_model
 from .separation import separate_blocks
@@ -50,6 +51,12 @@ def _engines():
     keras = f"Keras on {os.environ.get('KERAS_BACKEND', 'tensorflow')}" if find_spec('keras') else 'no Keras'
     return f"ONNX Runtime ({', '.join(o.removesuffix('ExecutionProvider') for o in ort.get_available_providers())}), {keras}"
 
+def _trains():
+    "What a training would compute on"
+    if not find_spec('keras'): return 'nothing, as it needs pip install "songsep[train]"'
+    from songsep.training import list_gpus
+    return ', '.join(list_gpus()) or 'cpu'
+
 def diagnose(
     folder:str|Path='.', # Where songs would be separated
     speed:bool=True # Measure as well; takes a few seconds
@@ -65,5 +72,6 @@ def diagnose(
            'disk': f"{shutil.disk_usage(folder).free/1e9:.1f} GB free"}
     if speed:
         opened, rate = separation_rate()
+        out['device'] = f"separates on {find_device()}, trains on {_trains()}"
         out['speed'] = f"drums {rate:.0f} x real time after {opened:.1f} s, matrix products {matmul_rate():.0f} GFLOP/s"
     return out

@@ -124,7 +124,9 @@ def test_models_alone_lists_them(tmp_path):
 def test_json_of_what_there_is(tmp_path, toy):
     found = only_json(songsep('models', 'list', '--json', cwd=tmp_path))
     assert found['drums']['stems'] == ['drums', 'accompaniments'] and found['drums']['megabytes'] > 1 and found['spleeter-2stems']['pull'] == 'songsep models pull spleeter-2stems'
-    assert {'models', 'memory', 'speed'} <= only_json(songsep('doctor', '--json', cwd=tmp_path)).keys()
+    doctor = only_json(songsep('doctor', '--json', cwd=tmp_path))
+    assert {'models', 'memory', 'speed'} <= doctor.keys()
+    assert re.fullmatch(r'separates on (cpu|cuda|coreml|directml), trains on .+', doctor['device'])
     found = only_json(songsep('recipe', 'show', 'drums', toy, '--jobs', 1, '--json', cwd=tmp_path))
     assert found['targets']['drums']['tracks'] == 2 and found['remarks'] == []
 

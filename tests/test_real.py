@@ -80,6 +80,7 @@ def test_demo(tmp_path):
     receipt = json.loads((folder/'separation.json').read_text())
     assert receipt['engine'] == 'onnx' and receipt['sum_error_db'] < -90
     assert 'sum to the song' in res.stdout and (folder/'spectrograms.png').stat().st_size > 10_000
+    assert f"{folder/'console.html'}: open it" in res.stdout and (folder/'console.html').stat().st_size > 500_000
 
 @pytest.mark.parametrize('name', ['drums', 'band'])
 def test_shipped_models_are_the_same_on_both_engines(name):
