@@ -340,6 +340,7 @@ def _rare(path):
     "A file in a format that libsndfile alone knows"
     with open(path, 'rb') as f:
         if (head := f.read(3))[:2] == b'\xf0\x7e' or head[:1] == b'\xff' or head == b'ID3': return None # of SDS and MP3 it prints remarks
+    if path.suffix.lower() in ('.mp1', '.mp2', '.mp3', '.mpga'): return None # nor by their names
     try: i = sf.info(_file_name(path))
     except sf.LibsndfileError: return None
     return i if i.format in _RARE or i.subtype.startswith('DWVW') else None

@@ -56,7 +56,7 @@ def a_year(path):
     ('cut.flac', cut, ['cut.flac is damaged']),
     ('cut.mp3', cut, ['cut.mp3 is damaged', 'promises 2.00 s']),
     ('long.wav', lambda p: lying(p, 10**9), ['long.wav is damaged', '1000000000']),
-    ('short.wav', lambda p: lying(p, 1000), ['short.wav is damaged', 'more follows']),
+    ('short.wav', lambda p: lying(p, 1000), ['short.wav is damaged', 'goes on after it']),
     ('year.flac', a_year, ['year.flac claims', 'hours']),
     ('nan.wav', lambda p: floats(p, np.nan), ['nan.wav', 'is not a number']),
     ('infinite.wav', lambda p: floats(p, np.inf), ['infinite.wav', 'is infinite']),

@@ -344,7 +344,7 @@ def test_python_310_is_told_which_file_is_in_its_way(tmp_path):
     assert _shadow(tmp_path, (3, 10)) == 'random.py' and _shadow(tmp_path, (3, 11)) is None
 
 @pytest.mark.filterwarnings('error')
-@pytest.mark.parametrize('loud', [1e-44, 1e-38, 1e-20, 1e5, 9e11])
+@pytest.mark.parametrize('loud', [1e-44, 1e-38, 1e-20, 1e5, 1e11])
 @pytest.mark.parametrize('output', [Output(), Output(bit_depth='16'), Output(fmt='flac')])
 def test_numbers_near_the_ends_of_float32(tmp_path, model, loud, output):
     y = (np.random.default_rng(0).uniform(-1, 1, (4410, 2))*loud).astype('float32')
