@@ -22,21 +22,11 @@ machines=("${electronic[@]}" "${electronic[@]:0:4}")
 synth "${songs[@]}" -o rendered --max-seconds 50 "${recorded[@]}" "${machines[@]}" --seed 1 &
 
 # Drums alone, as people played them (the training split): recorded kits, and half as many machines
-performances() { # every N-th beat of the training split that lasts 8 seconds or more
-    python - "$data/drum_midi" "$1" <<'end'
-import json, sys
-from pathlib import Path
-folder, n = Path(sys.argv[1]), int(sys.argv[2])
-rows = json.loads((folder/'index.json').read_text())
-played = [o['file'] for o in rows if (o['split'], o['kind']) == ('train', 'beat') and o['seconds'] >= 8]
-print('\n'.join(str(folder/o) for o in played[::n]))
-end
-}
-mapfile -t files < <(performances 1)
+mapfile -t files < <(performances train beat 8)
 synth "${files[@]}" -o drummers --max-seconds 40 "${recorded[@]}" --seed 2
-mapfile -t files < <(performances 2)
+mapfile -t files < <(performances train beat 8 | every 2)
 synth "${files[@]}" -o machines --max-seconds 20 "${electronic[@]}" --seed 3
-mapfile -t files < <(performances 3)
+mapfile -t files < <(performances train beat 8 | every 3)
 synth "${files[@]}" -o more_machines --max-seconds 14 "${computed[@]}" --seed 4
 
 # Recordings that are half a song: drum loops, guitars without drums, and music that has no drums.

@@ -25,3 +25,18 @@ for font in $fluid $muse $sounds/sf_GMbank.sf2; do electronic+=(--drum-soundfont
 instruments=() plates=()
 for font in $fluid $muse $sounds/sf_GMbank.sf2 "$data"/instruments/*.sf3; do instruments+=(--soundfont "$font"); done
 for file in "$data"/irs/*.flac; do plates+=(--plate "$file"); done
+
+# What people played (Groove) of one split and kind, `beat` or `fill`, that lasts so many seconds
+performances() {
+    python - "$data/drum_midi" "$@" <<'end'
+import json, sys
+from pathlib import Path
+folder, split, kind, seconds = Path(sys.argv[1]), *sys.argv[2:]
+for o in json.loads((folder/'index.json').read_text()):
+    if (o['split'], o['kind']) == (split, kind) and o['seconds'] >= float(seconds): print(folder/o['file'])
+end
+}
+every() { awk -v n="$1" 'NR%n == 1%n'; } # N-th line, from the first
+spread() { # so many lines at most, at even distances
+    awk -v most="$1" '{line[NR] = $0} END {n = NR < most ? NR : most; for (i = 0; i < n; i++) print line[int(i*NR/n) + 1]}'
+}

@@ -10,32 +10,19 @@ here=$(cd "$(dirname "$0")" && pwd)
 source "$here/sounds.sh"
 mkdir -p "$work" && cd "$work"
 
-# Performances of one split and kind (`beat` or `fill`) that last so many seconds, at most so many, evenly spread
-performances() {
-    python - "$data/drum_midi" "$@" <<'end'
-import json, sys
-from pathlib import Path
-folder, split, kind, seconds, most = Path(sys.argv[1]), *sys.argv[2:]
-rows = json.loads((folder/'index.json').read_text())
-played = [o['file'] for o in rows if (o['split'], o['kind']) == (split, kind) and o['seconds'] >= float(seconds)]
-n = min(len(played), int(most))
-print('\n'.join(str(folder/played[i*len(played)//n]) for i in range(n)))
-end
-}
-
 # The kits that it learns from. Those that test it, and gogodze_dry, which is gogodze_retro by other microphones, stay out
 kits=() ground=(--soundfont $fluid --soundfont $muse --soundfont $sounds/sf_GMbank.sf2)
 for o in "${recorded[@]}" "${electronic[@]}"; do
     [ "$o" = --drum-soundfont ] || [ "$(basename "$o")" = gogodze_dry ] || kits+=(--drum-soundfont "$o")
 done
-mapfile -t beats < <(performances train beat 8 200)
-mapfile -t fills < <(performances train fill 3 150) # where most of the toms are
+mapfile -t beats < <(performances train beat 8 | spread 200)
+mapfile -t fills < <(performances train fill 3 | spread 150) # where most of the toms are
 synth() { songsep synth "$@" --drum-pieces --jobs 1 --format wav; }
 [ -e kit.h5 ] || synth "${beats[@]}" "${fills[@]}" -o kit --varied --max-seconds 30 --seed 4 "${kits[@]}" "${ground[@]}" "${plates[@]}"
 
 # Kits that were never heard, played by the test split
-mapfile -t beats < <(performances test beat 12 18)
-mapfile -t fills < <(performances test fill 3 18)
+mapfile -t beats < <(performances test beat 12 | spread 18)
+mapfile -t fills < <(performances test fill 3 | spread 18)
 unheard() { # a name, a kit, and which of the performances it plays
     synth "${beats[@]:$3:6}" "${fills[@]:$3:6}" -o "kit_test/$1" --max-seconds 12 --drum-soundfont "$2" --soundfont $sounds/TimGM6mb.sf2
 }
