@@ -1,11 +1,11 @@
-"""Make drum machines: `python tools/machines.py OUT N` writes kits of Hydrogen whose sounds are computed, each kit by other numbers.
+"""Make drum machines: `python tools/machines.py OUT N`
 
-A bass drum is a sine that falls to its pitch and rings on, as the TR-808 does it (Werner, Abel, Smith 2014, "A physically-informed,
-circuit-bendable, digital model of the Roland TR-808 bass drum circuit"); hats and cymbals are six square waves and noise.
+Each is a kit of Hydrogen whose sounds are computed by numbers of its own. A bass drum is a sine that falls to its pitch and rings on,
+as the TR-808 has it (Werner, Abel, Smith 2014, "A physically-informed, circuit-bendable, digital model of the Roland TR-808 bass
+drum circuit"); hats and cymbals are six square waves and noise.
 """
 import sys
 from pathlib import Path
-from xml.sax.saxutils import escape
 import numpy as np, soundfile as sf
 from scipy.signal import butter, sosfilt, square
 
@@ -44,16 +44,21 @@ def metal(rng, ring):
 def clap(rng):
     t = times(.8)
     bursts = sum(fade(t - d, .01)*(t >= d) for d in (0, .011, .022)) + fade(t, rng.uniform(.05, .2))
-    return band(rng.normal(size=len(t))*bursts, sorted(rng.uniform((600, 1500), (1200, 4000))), 'bandpass')
+    noise = rng.normal(size=len(t))
+    edges = sorted(rng.uniform((600, 1500), (1200, 4000)))
+    return band(noise*bursts, edges, 'bandpass')
 
 def cowbell(rng):
     t, tune = times(.6), rng.uniform(.9, 1.1)
     return band(sum(square(2*np.pi*tune*hz*t) for hz in (540, 800)), (500, 3000), 'bandpass')*fade(t, rng.uniform(.05, .2))
 
-SOUNDS = {'Kick': kick, 'Snare': snare, 'Clap': clap, 'Cowbell': cowbell, 'Side stick': lambda r: snare(r)[:int(.03*SR)],
-          'Closed hat': lambda r: metal(r, r.uniform(.015, .06)), 'Pedal hat': lambda r: metal(r, r.uniform(.02, .08)),
-          'Open hat': lambda r: metal(r, r.uniform(.15, .5)), 'Crash': lambda r: metal(r, r.uniform(.5, 1.2)), 'Ride': lambda r: metal(r, r.uniform(.3, .8)),
-          'Floor tom': lambda r: falling(r, 70, 110, (.08, .3)), 'Tom 2': lambda r: falling(r, 100, 160, (.08, .25)), 'Tom 1': lambda r: falling(r, 140, 220, (.06, .2))}
+def metal_of(least, most): return lambda rng: metal(rng, rng.uniform(least, most))
+def falling_of(low, high, *rings): return lambda rng: falling(rng, low, high, rings)
+
+SOUNDS = {'Kick': kick, 'Snare': snare, 'Clap': clap, 'Cowbell': cowbell, 'Side stick': lambda rng: snare(rng)[:int(.03*SR)],
+          'Closed hat': metal_of(.015, .06), 'Pedal hat': metal_of(.02, .08), 'Open hat': metal_of(.15, .5),
+          'Crash': metal_of(.5, 1.2), 'Ride': metal_of(.3, .8),
+          'Floor tom': falling_of(70, 110, .08, .3), 'Tom 2': falling_of(100, 160, .08, .25), 'Tom 1': falling_of(140, 220, .06, .2)}
 
 def machine(folder, seed):
     "Write one kit"
@@ -62,7 +67,7 @@ def machine(folder, seed):
     for name,sound in SOUNDS.items():
         y = sound(rng)
         sf.write(folder/f'{name}.flac', y*(10**(rng.uniform(-12, -1)/20)/np.abs(y).max()), SR)
-        rows.append(f'<instrument><name>{escape(name)}</name><filename>{escape(name)}.flac</filename></instrument>')
+        rows.append(f'<instrument><name>{name}</name><filename>{name}.flac</filename></instrument>')
     (folder/'drumkit.xml').write_text(f"<drumkit_info><instrumentList>{''.join(rows)}</instrumentList></drumkit_info>")
 
 if __name__ == '__main__':
