@@ -11,6 +11,7 @@ from songsep.models import open_model
 from songsep.separation import resume_at, separate_blocks, stems_in_a_row
 from songsep.songs import Output, separate_song, separate_songs
 from test_kinds import graph
+from warm import songsep
 
 STEMS = {'magnitude': ('hits', 'tones'), 'complex': ('voice',), 'waveform': ('drums', 'other', 'vocals')}
 
@@ -163,13 +164,13 @@ def test_killed_on_the_command_line(models, tmp_path):
 def test_mistakes_end_in_one_sentence(models, tmp_path, then, said):
     sf.write(tmp_path/'song.wav', noise(1, 9000).T, 16000)
     options = [o for t in then for o in ('--then', t.replace('=magnitude', f"={models['magnitude']}").replace('=complex', f"={models['complex']}"))]
-    res = subprocess.run(command('separate', tmp_path/'song.wav', '-m', models['waveform'], '-o', tmp_path/'out', *options), capture_output=True, text=True)
+    res = songsep('separate', 'song.wav', '-m', models['waveform'], '-o', 'out', *options, cwd=tmp_path)
     assert res.returncode == 2 and said in res.stderr and 'Traceback' not in res.stderr and not (tmp_path/'out'/'song').exists()
 
 def test_json_and_many_songs(models, tmp_path):
     for i in range(2): sf.write(tmp_path/f'{i}.wav', noise(1, 20_000, i).T, 16000)
-    res = subprocess.run(command('separate', tmp_path/'0.wav', tmp_path/'1.wav', '-m', models['waveform'], '--then', f"other={models['waveform']}", '-o', tmp_path/'out', '--json', '-q'),
-                         capture_output=True, text=True, check=True)
+    res = songsep('separate', '0.wav', '1.wav', '-m', models['waveform'], '--then', f"other={models['waveform']}", '-o', 'out', '--json', '-q', cwd=tmp_path)
+    assert not res.returncode
     songs = json.loads(res.stdout)['songs']
     assert set(songs) == {'0', '1'} and all(list(o['files']) == ['drums', 'other_drums', 'other_other', 'other_vocals', 'vocals'] for o in songs.values())
 

@@ -4,7 +4,7 @@ from base64 import b64decode
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
-import numpy as np, pytest, soundfile as sf, typer
+import numpy as np, pytest, soundfile as sf, typer, warm
 from songsep.cli import ARCHITECTURES, RECIPES, app
 from songsep.evaluation import METHODS, write_report
 from songsep.synth.toy import toy_dataset
@@ -14,7 +14,7 @@ EXE = Path(sys.executable).with_name('songsep')
 
 def songsep(*args, cwd, code=0, **env):
     "The command as a process of its own; its exit code must be this one"
-    done = subprocess.run([EXE, *map(str, args)], capture_output=True, text=True, cwd=cwd, env=os.environ | env)
+    done = warm.songsep(*args, cwd=cwd, **env)
     assert done.returncode == code, done.stderr
     return done
 

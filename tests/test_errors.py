@@ -3,11 +3,7 @@ import subprocess, sys
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf, yaml
 from songsep.synth.toy import toy_dataset
-
-def songsep(*args, cwd):
-    "The command as a process of its own"
-    exe = Path(sys.executable).with_name('songsep')
-    return subprocess.run([exe, *map(str, args)], capture_output=True, text=True, cwd=cwd)
+from warm import songsep
 
 def fails(res, *words):
     "One sentence on the error stream, exit code 2, no traceback"

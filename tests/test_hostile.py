@@ -8,11 +8,9 @@ from songsep.core import SongsepError
 from songsep.stems import MAX_STEMS, Stem, find_tracks
 from songsep.recipes import load_recipe, load_targets
 from songsep.synth.toy import toy_dataset
+from warm import songsep
 
 pytestmark = pytest.mark.skipif(os.name != 'posix', reason='links, pipes and sparse files')
-
-def songsep(*args, cwd):
-    return subprocess.run([Path(sys.executable).with_name('songsep'), *map(str, args)], capture_output=True, text=True, cwd=cwd, timeout=60)
 
 def one_sentence(error, words):
     text = str(error.value)

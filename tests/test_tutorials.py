@@ -26,6 +26,15 @@ sys.path.insert(0, str(ROOT/'tools'))
 from drive import PAGES, fill
 from run_notebooks import skipped
 
+NARROW = dict(filters=(2, 4, 4, 8), bottleneck=8) # of the original network; its full size runs with the other pages
+
+@pytest.fixture(scope='module', autouse=True)
+def narrow():
+    from songsep import pipeline
+    with pytest.MonkeyPatch.context() as m:
+        m.setattr(pipeline, 'ORIGINAL_NETWORK', pipeline.ORIGINAL_NETWORK | NARROW)
+        yield
+
 class Cut(BaseException): "The session is gone"
 
 @contextmanager
