@@ -441,7 +441,7 @@ def models_pull(
 
 @models.command('import')
 def models_import(
-    path:Annotated[Path, typer.Argument(help="A folder with a Spleeter checkpoint, the first version's modelCheckpoint.h5, or an ONNX graph of HTDemucs or MDX-Net", show_default=False)],
+    path:Annotated[Path, typer.Argument(help="A folder with a Spleeter checkpoint, the first version's modelCheckpoint.h5, an ONNX graph of HTDemucs or MDX-Net, or a checkpoint of HTDemucs (.th, .safetensors)", show_default=False)],
     name:Annotated[Optional[str], typer.Option(help='Name of the model')]=None,
     out:Models=Path('saved_models'),
     stems:Annotated[Optional[str], typer.Option(help='Names of its stems in order; of MDX-Net, the stem and the rest', show_default='the usual ones')]=None,
@@ -453,7 +453,7 @@ def models_import(
     from songsep.pull import import_model
     mdx = {k: v for k,v in dict(n_fft=n_fft, hop_length=hop_length, compensate=compensate).items() if v}
     names = stems.split(',') if stems else None
-    if path.suffix == '.onnx': folder = import_model(path, out, name, names, **mdx)
+    if path.suffix in ('.onnx', '.th', '.safetensors'): folder = import_model(path, out, name, names, **mdx)
     else:
         with _quiet_tensorflow(): folder = import_model(path, out, name, names)
     print(f"{folder}: songsep separate SONG --model {folder.name}")

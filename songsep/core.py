@@ -18,7 +18,8 @@ class SongsepError(Exception):
     "A mistake that the user can fix, told in one sentence."
 
 # %% ../nbs/00_core.ipynb #0005b
-EXTRAS = dict(train='training', synth='rendering MIDI files', eval='scoring with BSSEval', app='the app', cluster='a Dask cluster')
+EXTRAS = dict(train='training', synth='rendering MIDI files', eval='scoring with BSSEval', app='the app', cluster='a Dask cluster',
+              graphs='importing a graph')
 
 class MissingExtra(SongsepError, ImportError):
     "A library is missing that one of songsep's extras brings."

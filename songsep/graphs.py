@@ -11,7 +11,7 @@ import os, shutil
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from .core import Config, SongsepError, safe_name, sha256
+from .core import Config, SongsepError, needs, safe_name, sha256
 from .folder import GRAPH, ModelSpec, write_card, write_spec
 from .engines import checksum, onnx_engine
 from .export import TOLERANCE
@@ -21,7 +21,7 @@ def graph_shapes(
     path:str|Path # An ONNX graph
 ) -> tuple[list, list]: # Shapes of its inputs, and of its outputs; a size without a number is 1
     "What a graph takes and gives."
-    import onnx
+    with needs('graphs'): import onnx
     try: graph = onnx.load(str(path), load_external_data=False).graph
     except Exception as e: # protobuf has an error of its own for what is no graph
         raise SongsepError(f"{path} is no ONNX graph that can be read ({str(e)[:80] or type(e).__name__}).") from None
@@ -105,6 +105,7 @@ def import_graph(
     name:str|None=None, # The model's name; `None` takes the file's
     targets:list[str]|None=None, # Names of its stems in order, where they aren't the usual ones
     licence:str|None=None, # Under which its weights may be used, in one sentence
+    imported:dict|None=None, # What the graph was made of: `from`, `file`, `sha256`; `None` where it came as it is
     **mdx # For a graph of MDX-Net: `n_fft`, `hop_length`, `compensate`, as `mdx_spec` takes them
 ) -> Path: # The model folder, `out/name`
     "Make a model folder of a graph."
@@ -118,7 +119,8 @@ def import_graph(
     if not spec:
         takes, gives = (', '.join(map(str, o)) for o in shapes)
         raise SongsepError(f"{path} takes {takes} and gives {gives}: that is neither HTDemucs nor MDX-Net, and can't be run.")
-    spec = replace(spec, licence=licence, weights_sha256=sha256(path), imported={'from': 'an ONNX graph', 'file': path.name, 'sha256': sha256(path)})
+    imported = imported or {'from': 'an ONNX graph', 'file': path.name, 'sha256': sha256(path)}
+    spec = replace(spec, licence=licence, weights_sha256=imported['sha256'], imported=imported)
     return _keep(path, Path(out)/name, spec, about)
 
 def _keep(path, folder, spec, about):

@@ -33,6 +33,13 @@ def test_who_lacks_training_reads_one_sentence(tmp_path, args, library):
     assert (done.returncode, done.stdout) == (2, '')
     assert done.stderr == f'songsep: training needs {library}, which is not installed: pip install "songsep[train]".\n'
 
+@pytest.mark.parametrize('args', [['models', 'pull', 'htdemucs'], ['models', 'import', 'a.onnx']], ids=' '.join)
+def test_who_lacks_onnx_reads_one_sentence(tmp_path, args):
+    (tmp_path/'a.onnx').touch()
+    done = run(MAIN, tmp_path, *args)
+    assert (done.returncode, done.stdout) == (2, '')
+    assert done.stderr == 'songsep: importing a graph needs onnx, which is not installed: pip install "songsep[graphs]".\n'
+
 def test_so_does_the_original_road(tmp_path):
     done = run('from songsep.cli import old_main; old_main()', tmp_path, '.', '1e-3', '0.5', '1e-6', '1', '8')
     assert done.returncode == 2 and done.stderr.endswith('pip install "songsep[train]".\n') and len(done.stderr.splitlines()) == 1

@@ -1,0 +1,78 @@
+"""HTDemucs by songsep and by the package `demucs`: the same stems from the same weights, time, and memory.
+
+    pip install demucs onnx                               # PyTorch comes with it
+    python benchmarks/demucs.py agree                     # stems of both commands, 4 and 6 sources: some minutes
+    python benchmarks/demucs.py race --seconds 60 240     # a minute of song takes one to two minutes of two cores
+
+Both are whole processes, the commands that users type, on the processor. The weights are random, each scale and shift
+too, in a network of htdemucs' own size: what a network computes takes as long whatever its weights are.
+"""
+import argparse, hashlib, os, subprocess, sys, tempfile
+from fractions import Fraction
+from pathlib import Path
+import numpy as np, soundfile as sf
+from separate import run, song_of
+
+SOURCES = ['drums', 'bass', 'other', 'vocals', 'guitar', 'piano']
+
+def random_checkpoint(folder, n):
+    "A checkpoint as Demucs names and reads it, with random weights"
+    import torch
+    from demucs.htdemucs import HTDemucs
+    torch.manual_seed(0)
+    net = HTDemucs(SOURCES[:n], depth=4, channels=48, bottom_channels=512, dconv_mode=3, t_layers=5, segment=Fraction(39, 5))
+    with torch.no_grad():
+        for p in net.parameters():
+            if p.ndim == 1: p += .2*torch.randn(p.shape)
+    args, kwargs = net._init_args_kwargs
+    part = folder/'part.th'
+    torch.save(dict(klass=HTDemucs, args=args, kwargs=kwargs, state=net.state_dict(), training_args={}), part)
+    return part.rename(folder/f'random{n}-{hashlib.sha256(part.read_bytes()).hexdigest()[:8]}.th')
+
+def contenders(checkpoint, folder):
+    "Two functions that separate a song into a folder: Demucs, and songsep with the model that it makes of the checkpoint"
+    songsep = Path(sys.executable).with_name('songsep')
+    subprocess.run([songsep, 'models', 'import', checkpoint, '--out', folder, '--name', checkpoint.stem], check=True, stdout=subprocess.DEVNULL)
+    def by_demucs(song, out):
+        command = [sys.executable, '-m', 'demucs', '--repo', checkpoint.parent, '-n', checkpoint.stem.split('-')[0]]
+        return run(*command, '-d', 'cpu', '--shifts', 0, '--float32', '--clip-mode', 'none', '-o', out, song)
+    def by_songsep(song, out):
+        return run(songsep, 'separate', song, '-o', out, '--model', folder/checkpoint.stem, '--bit-depth', 'float32', '--overwrite', '--quiet')
+    return by_demucs, by_songsep
+
+def stems(folder, names): return {k: sf.read(next(folder.rglob(f'{k}.wav')), dtype='float32', always_2d=True)[0] for k in names}
+
+def agree(args, tmp):
+    "Largest difference of the stems, as a share of the largest sample"
+    song = song_of(args.agree_seconds, tmp)
+    mix = sf.read(song, dtype='float32', always_2d=True)[0]
+    for n in (4, 6):
+        ways = contenders(random_checkpoint(tmp, n), tmp/'models')
+        for way,k in zip(ways, 'ab'): way(song, tmp/f'{k}{n}')
+        theirs, ours = (stems(tmp/f'{k}{n}', SOURCES[:n]) for k in 'ab')
+        theirs['other'] += mix - sum(theirs.values()) # what its stems miss of the song
+        full = max(1, max(np.abs(o).max() for o in theirs.values()))
+        errors = {k: float(np.abs(theirs[k] - ours[k]).max()/full) for k in theirs}
+        print(f'{n} sources, {args.agree_seconds} s:', ', '.join(f'{k} {v:.1e}' for k,v in errors.items()), flush=True)
+
+def race(args, tmp):
+    "Seconds and peak memory, in turns"
+    ways = contenders(random_checkpoint(tmp, 4), tmp/'models')
+    print('| song | demucs | songsep | faster | memory of demucs | of songsep |\n|---|---|---|---|---|---|')
+    for s in args.seconds:
+        song = song_of(s, tmp)
+        rounds = [[way(song, tmp/'out') for way in ways] for _ in range(args.rounds)]
+        (a, x), (b, y) = ([float(np.median([r[i][j] for r in rounds])) for j in (0, 1)] for i in (0, 1))
+        print(f'| {s} s | {a:.1f} s | {b:.1f} s | {a/b:.2f} x | {x:.0f} MB | {y:.0f} MB |', flush=True)
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument('what', nargs='*', choices=['agree', 'race', []], default=['agree', 'race'])
+    p.add_argument('--seconds', type=int, nargs='+', default=[60, 240], help='lengths of the songs of the race')
+    p.add_argument('--agree-seconds', type=int, default=12, help='length of the song whose stems are compared')
+    p.add_argument('--rounds', type=int, default=1)
+    args = p.parse_args()
+    with tempfile.TemporaryDirectory() as d:
+        for name in args.what: globals()[name](args, Path(d))
+
+if __name__ == '__main__': main()
