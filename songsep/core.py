@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['EXTRAS', 'SongsepError', 'MissingExtra', 'needs', 'Config', 'config_from', 'check_config', 'Project', 'DiskFull',
-           'disk_error', 'on_disk', 'write_aside', 'write_json', 'read_json', 'sha256', 'safe_name', 'versions']
+           'disk_error', 'aside', 'folder_aside', 'on_disk', 'write_aside', 'write_json', 'read_json', 'sha256',
+           'safe_name', 'versions']
 
 # %% ../nbs/00_core.ipynb #0002
-import errno, hashlib, json, os, re, shutil
+import errno, glob, hashlib, json, os, platform, re, shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -133,6 +134,38 @@ def disk_error(
     return DiskFull(f"the disk {disk} is full: {free/1e6:.0f} MB are left, and {Path(path).parent} needs {max(need - free, 1e6)/1e6:.0f} MB more. "
                     "Free some, and run the same again: it goes on where it stopped.")
 
+# %% ../nbs/00_core.ipynb #c004
+_OWNED = re.compile(r'\.([^.]+)-(\d+)\.part')
+
+def _machine(): return re.sub(r'\W', '_', platform.node()) or 'here'
+
+def _abandoned(path):
+    "Was this left by a process of this machine that is no more?"
+    owner = _OWNED.search(path.name)
+    if not owner or owner[1] != _machine(): return False
+    import psutil
+    return not psutil.pid_exists(int(owner[2]))
+
+def aside(
+    path:str|Path # What will get this name when it is whole
+) -> Path: # A hidden name beside it, this process's own
+    "Where to make a file or a folder; what killed processes left there is removed."
+    path = Path(path)
+    start = f'.{path.stem[:40]}.'
+    for o in filter(_abandoned, path.parent.glob(f'{glob.escape(start)}*.part*')):
+        if o.is_dir(): shutil.rmtree(o, ignore_errors=True)
+        else: o.unlink(missing_ok=True)
+    return path.with_name(f'{start}{_machine()}-{os.getpid()}.part{path.suffix}')
+
+@contextmanager
+def folder_aside(
+    path:str|Path # What will get this name when it is whole
+):
+    "A hidden folder beside a path, to work in; it is gone in the end, if it was not renamed."
+    (part := aside(path)).mkdir(parents=True)
+    try: yield part
+    finally: shutil.rmtree(part, ignore_errors=True)
+
 # %% ../nbs/00_core.ipynb #0021
 @contextmanager
 def on_disk(
@@ -152,7 +185,7 @@ def write_aside(
     "Yield a path to write to; rename it to `path` if all went well, remove it if not."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f'.{path.stem[:40]}.{os.getpid()}.part{path.suffix}')
+    part = aside(path)
     try:
         with on_disk(path):
             yield part

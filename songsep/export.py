@@ -6,12 +6,11 @@
 __all__ = ['TOLERANCE', 'DATA', 'FORMATS', 'example_input', 'export_model', 'shrink_model', 'finish_model']
 
 # %% ../nbs/19a_export.ipynb #0002
-import shutil, tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from .core import Config, SongsepError
+from .core import Config, SongsepError, folder_aside
 from .folder import fits_half, load_model, read_spec, save_model, write_card, write_spec
 from .engines import checksum, has_graph, onnx_engine
 
@@ -120,12 +119,10 @@ def export_model(
     model, spec = load_model(folder)
     X = example_input(spec.config, channels=spec.channels)
     want = np.asarray(model(X))
-    part = Path(tempfile.mkdtemp(prefix='.export-', dir=folder))
-    try:
+    with folder_aside(folder/'export') as part:
         run = write(model, spec, part/name)
         error = _check_export(run(X), want, f'{format} form of {folder}')
         _move_in(part, folder, name)
-    finally: shutil.rmtree(part, ignore_errors=True)
     if (folder/name).is_file(): write_spec(folder, replace(spec, **{f'{format}_crc32': checksum(folder/name)}))
     return error
 

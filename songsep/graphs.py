@@ -7,11 +7,10 @@ __all__ = ['DEMUCS_STEMS', 'DEMUCS_LICENCE', 'DEMUCS_CARD', 'graph_shapes', 'dem
            'graph_error', 'import_graph']
 
 # %% ../nbs/19b_graphs.ipynb #0002
-import os, shutil
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from .core import Config, SongsepError, needs, safe_name, sha256
+from .core import Config, SongsepError, folder_aside, needs, safe_name, sha256
 from .folder import GRAPH, ModelSpec, write_card, write_spec
 from .engines import checksum, onnx_engine
 from .export import TOLERANCE
@@ -126,14 +125,11 @@ def import_graph(
 def _keep(path, folder, spec, about):
     "The model folder, whole or not at all"
     if folder.exists(): raise SongsepError(f"{folder} exists already. Choose another name, or remove it first.")
-    part = folder.with_name(f'.{folder.name}.{os.getpid()}.part')
-    part.mkdir(parents=True)
-    try:
+    with folder_aside(folder) as part:
         optimise_graph(path, graph := part/'model.onnx')
         if not (error := graph_error(path, graph)) <= TOLERANCE:
             raise SongsepError(f"the optimised copy of {path} differs from it by {error:.1e} of full scale, more than {TOLERANCE:.0e}. It is not kept.")
         write_spec(part, replace(spec, onnx_crc32=checksum(graph)))
         write_card(part, about)
         part.rename(folder)
-    finally: shutil.rmtree(part, ignore_errors=True)
     return folder

@@ -8,10 +8,9 @@ __all__ = ['ORIGINAL_NETWORK', 'PipelineHandler']
 # %% ../nbs/30_pipeline.ipynb #0002
 import shutil
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from fastcore.basics import patch
 from .checkpoints import original_facts, save_original
-from .core import Config, Project, SongsepError, check_config, sha256
+from .core import Config, Project, SongsepError, check_config, folder_aside, sha256
 from .export import finish_model
 from .folder import load_model, read_spec
 from .models import open_model
@@ -125,7 +124,7 @@ def _converted(self:PipelineHandler):
     if (folder/'model.json').exists():
         spec = read_spec(folder)
         if (spec.imported['sha256'], list(spec.targets), spec.config) == wanted: return folder
-    with TemporaryDirectory(prefix='.convert-', dir=self.project.saved_models) as aside:
+    with folder_aside(self.project.saved_models/'convert') as aside:
         made = import_model(path, aside, folder.name, wanted[1], self.config)
         shutil.rmtree(folder, ignore_errors=True)
         print(f"{path} was converted to {made.rename(folder)}.")

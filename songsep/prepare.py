@@ -6,7 +6,7 @@
 __all__ = ['RESIDUAL_DB', 'WORTH', 'stale_tracks', 'prepare', 'leaves_residual', 'repair']
 
 # %% ../nbs/07_prepare.ipynb #0002
-import shutil
+import math, shutil
 from collections.abc import Callable
 from contextlib import closing, suppress
 from functools import partial
@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import uuid4
 import numpy as np
-from .core import SongsepError
+from .core import SongsepError, disk_error
 from .jobs import run_jobs
 from .stems import Track, identity
 from .recipes import check_recipe, refuse_empty
@@ -71,6 +71,14 @@ def _in_order(done):
         early[j] = got
         while i in early: yield early.pop(i); i += 1
 
+def _room(store, tracks):
+    "About how many bytes these tracks still take in a store, and the longest of them beside it"
+    c, n = store.config, [0]
+    for t in tracks:
+        if t.name in store or not t.stems: continue
+        with suppress(SongsepError): n.append(math.ceil(t.stems[0].info().seconds/c.segment))
+    return (sum(n) + max(n))*(1 + len(store.recipe.targets))*c.n_bins*c.n_frames*store.dtype.itemsize
+
 def _first(names, n=5): return ', '.join(names[:n]) + (f' and {len(names)-n} more' if len(names) > n else '')
 
 # %% ../nbs/07_prepare.ipynb #0012
@@ -98,6 +106,7 @@ def prepare(
         parts.mkdir()
         failed = _prepare(store, todo, parts, most, say, n_jobs, dask, progress)
     except OSError as e:
+        if full := disk_error(store.path, _room(store, todo), e): raise full from None
         raise SongsepError(f"preparing stopped: {e}. The tracks in {store.path} are whole; "
                            "start again to go on.") from None
     finally: shutil.rmtree(parts, ignore_errors=True)

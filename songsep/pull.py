@@ -7,12 +7,12 @@ __all__ = ['SIGNATURES', 'RELEASE', 'PUBLISHED', 'GRAPHS', 'FACTS', 'CHECKPOINT_
            'unpack_checkpoint', 'pull_model']
 
 # %% ../nbs/19c_pull.ipynb #0002
-import os, re, shutil, subprocess, sys, tarfile, tempfile, zipfile
+import os, re, shutil, subprocess, sys, tarfile, zipfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
-from .core import Config, Project, SongsepError, needs, safe_name, sha256
+from .core import Config, Project, SongsepError, disk_error, folder_aside, needs, safe_name, sha256
 from .folder import save_model
 from .export import finish_model
 from .demucs import export_demucs
@@ -39,12 +39,10 @@ def import_model(
     model, spec, about = load(path, name and safe_name(name), targets, *([config] if config else []))
     folder = Path(out)/spec.name
     if folder.exists(): raise SongsepError(f"{folder} exists already. Choose another name, or remove it first.")
-    part = folder.with_name(f'.{folder.name}.{os.getpid()}.part')
-    try:
+    with folder_aside(folder) as part:
         save_model(part, model, spec)
         finish_model(part, about, say)
         part.rename(folder)
-    finally: shutil.rmtree(part, ignore_errors=True)
     return folder
 
 # %% ../nbs/19c_pull.ipynb #0010b
@@ -182,6 +180,11 @@ def _pulled_graph(checkpoint, folder, say):
     say(licence)
     return import_graph(checkpoint/file, folder.parent, folder.name, licence=licence)
 
+def _disk(e, folder, name):
+    "An error of a fetch, called by its name where the disk was full"
+    need = int(2e6*FACTS.get(name, {}).get('megabytes', 1))
+    return disk_error(folder, e=e) and disk_error(folder, need, e)
+
 def pull_model(
     name:str, # A name in `PUBLISHED`
     root:str|Path='.', # A project's root
@@ -202,16 +205,18 @@ def pull_model(
     failed = []
     for address,hash in sources or PUBLISHED[name]:
         address = address.format(release=os.environ.get('SONGSEP_SPLEETER_URL', RELEASE).rstrip('/'))
-        with tempfile.TemporaryDirectory(prefix='.pull-', dir=folder.parent) as d:
+        with folder_aside(folder.with_name(f'pull-{name}')) as d:
             say(f"fetching {name} from {address}")
             try:
                 archive = fetch(address, hash, d, progress)
-                (checkpoint := Path(d)/'checkpoint').mkdir()
+                (checkpoint := d/'checkpoint').mkdir()
                 unpack_checkpoint(archive, checkpoint, GRAPHS[name][:1] if name in GRAPHS else CHECKPOINT_FILES)
             except SongsepError as e:
+                if full := _disk(e, folder, name): raise full from None
                 failed.append(f"{address}: {e}".rstrip('.'))
                 continue
             say('converting')
-            return _pulled_graph(checkpoint, folder, say) if name in GRAPHS else import_model(checkpoint, folder.parent, name, say=say)
+            try: return _pulled_graph(checkpoint, folder, say) if name in GRAPHS else import_model(checkpoint, folder.parent, name, say=say)
+            except (SongsepError, OSError) as e: raise _disk(e, folder, name) or e
     raise SongsepError(f"{name} could not be fetched. {'; '.join(failed)}. Is this machine online? Or fetch it elsewhere, unpack it, "
                        "and `songsep models import FOLDER`.")

@@ -192,7 +192,7 @@ def test_a_disk_that_is_full(toy, whole, tmp_path, n_jobs):
     mount = shutil.which('mount')
     if not mount or subprocess.run([mount, '-t', 'tmpfs', '-o', 'size=1600k', 'tmpfs', disk], capture_output=True).returncode: pytest.skip('a small disk can be mounted by root only')
     try:
-        assert fills(disk/'a.h5', toy, n_jobs, 'No space left', 'are whole') < 4
+        assert fills(disk/'a.h5', toy, n_jobs, f'the disk {disk} is full', 'MB more', 'goes on where it stopped') < 4
         assert [o.name for o in disk.iterdir()] == ['a.h5']
         shutil.copy(disk/'a.h5', tmp_path/'a.h5')
     finally: subprocess.run(['umount', disk], check=True)

@@ -3,7 +3,7 @@ import subprocess
 import numpy as np, pytest
 from songsep.audio import probe, read_blocks
 from songsep.core import SongsepError
-from torture import files, fuzz
+from torture import crashes, files, fuzz
 from warm import songsep
 
 SHARE = list(files.cases(20, 30, seed=7))
@@ -24,6 +24,10 @@ def test_so_does_the_command(tmp_path, case):
     done = songsep('separate', path, '-o', 'out', '-q', cwd=tmp_path)
     assert done.returncode in (0, 2) and 'Traceback' not in done.stderr, done.stderr
     assert (done.returncode == 0) == (tmp_path/'out').exists() and (done.returncode == 0 or len(done.stderr.splitlines()) == 1)
+
+def test_killed_and_started_again():
+    counts, faults = crashes.run(['pull'], 3, seed=9, say=lambda *a, **k: None, ends=crashes.SIGNALS)
+    assert not faults and len(counts) == 3, faults
 
 # What the benches found
 

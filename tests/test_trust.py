@@ -372,3 +372,14 @@ def test_pulling_without_a_network_says_so_at_once(tmp_path):
         last = done.stderr.strip().splitlines()[-1]
         assert done.returncode == 2 and time.time() - start < 25 and 'could not be fetched' in last and 'online?' in last, done.stderr
         assert not any(o in done.stderr for o in ('urllib3', 'HTTPS', 'retries', 'Traceback', 'errno')), done.stderr
+
+# What killed processes leave
+
+@pytest.mark.parametrize('name,left', [('a.npz', '.a.{}.part.npz'), ('a.weights.h5', '.a.weights.{}.part.weights.h5'), ('model', '.model.{}.part')])
+def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, name, left):
+    from songsep.core import _machine, aside
+    dead, alive, elsewhere = (tmp_path/left.format(o) for o in (f'{_machine()}-999999999', f'{_machine()}-{os.getppid()}', f'another{_machine()}-999999999'))
+    for o in (dead, alive, elsewhere): o.mkdir() if '.' not in name else o.touch()
+    (tmp_path/'.b.part').touch()
+    assert not aside(tmp_path/name).exists()
+    assert sorted(tmp_path.iterdir()) == sorted([alive, elsewhere, tmp_path/'.b.part'])
