@@ -50,10 +50,11 @@ class WithPhase(Batches):
     def _read(self, store, epoch, i):
         rows = list(self._rows(epoch, i))
         Y = np.zeros((len(rows), *self.shape, len(self.targets)), 'complex64')
-        for r,(rng,picks) in enumerate(rows):
+        for r,(picks,studios) in enumerate(rows):
             for k,(target,p) in enumerate(zip(self.targets, picks)):
                 track, segment = self.index[p]
-                Y[r, ..., k] = remix(store.fetch_complex(track, target, [segment])[0], rng)
+                D = store.fetch_complex(track, target, [segment])[0]
+                Y[r, ..., k] = remix(D, *studios[k]) if studios else D
         X = Y.sum(-1, keepdims=True)
         S = np.abs(X)
         return {'mix': S, 'phase': parts(X/np.maximum(S, 1e-8))}, parts(Y)

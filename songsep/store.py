@@ -492,6 +492,20 @@ def fetch_complex(self:SpectrogramStore,
         raise SongsepError(f"{self.path} holds magnitudes only. Prepare it again with the phase kept.")
     return self._fetch(track, target, indices, out, False)
 
+# %% ../nbs/06a_store.ipynb #0066b
+@patch
+def fetch_stored(self:SpectrogramStore,
+    track:str, # Name of the track
+    target:str, # `mix` or a target
+) -> np.ndarray: # (segments, bins, frames, 2): real and imaginary parts, float16
+    "All segments of one target as they are stored, from a store that keeps the phase."
+    if not self.keep_phase:
+        raise SongsepError(f"{self.path} holds magnitudes only. Prepare it again with the phase kept.")
+    place = self._place(track, target)
+    bits = np.empty((len(place.at), *place.shape, 2), 'u2')
+    for i,o in enumerate(bits): self._bits(place, track, target, i, o)
+    return bits.view('f2')
+
 # %% ../nbs/06a_store.ipynb #0068
 class Spectrograms:
     "The segments of one target of one track: indexing reads from disk."

@@ -4,8 +4,9 @@
 
 # %% auto #0
 __all__ = ['SCHEDULES', 'BEFORE', 'PROCESSES', 'PRECISIONS', 'REMIXED', 'SUM_DB', 'LEARNT', 'make_optimizer', 'step_schedule',
-           'cosine_schedule', 'plateau_schedule', 'OtherSettings', 'averaged', 'Checkpoint', 'start_from',
-           'average_models', 'list_gpus', 'all_devices', 'train', 'find_batch_size', 'check_training', 'sum_error_db']
+           'cosine_schedule', 'plateau_schedule', 'clock_schedule', 'Deadline', 'OtherSettings', 'averaged',
+           'Checkpoint', 'start_from', 'average_models', 'list_gpus', 'all_devices', 'train', 'find_batch_size',
+           'check_training', 'sum_error_db']
 
 # %% ../nbs/13_training.ipynb #0002
 import json, os, time
@@ -15,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from .core import SongsepError, check_config, needs, write_aside
-from .dataset import Batches, make_dataset, split_tracks
+from .dataset import Batches, Resident, make_dataset, split_tracks
 from .jobs import keep_memory
 from .losses import LOSSES, balance_alphas, bin_weights, mean_norms
 from .prepare import leaves_residual
@@ -42,7 +43,7 @@ def make_optimizer(
     raise SongsepError(f"optimizer must be adam (AdamW) or sgd. Received: {name}")
 
 # %% ../nbs/13_training.ipynb #0006
-SCHEDULES = ('step', 'cosine', 'plateau')
+SCHEDULES = ('step', 'cosine', 'plateau', 'clock')
 
 def step_schedule(
     learning_rate:float=1e-3, # Before the drop
@@ -72,6 +73,34 @@ def plateau_schedule(
             if since == patience: drops, since = drops+1, 0
         return learning_rate*.5**drops
     return rate
+
+# %% ../nbs/13_training.ipynb #0006a
+def clock_schedule(
+    learning_rate:float=1e-3, # At its highest
+    minutes:float=60, # Until it is 0, from now on; the first twentieth rises
+    clock:Callable=time.monotonic # Gives seconds
+) -> Callable: # Epoch number to learning rate
+    "Up in a line, down along a cosine, by the clock."
+    begun = clock()
+    def rate(epoch, _=None):
+        done = min(1, (clock() - begun)/60/minutes)
+        return learning_rate*max(1e-3, min(max(20*done, .1), .5 + .5*np.cos(np.pi*done)))
+    return rate
+
+class Deadline(keras.callbacks.Callback):
+    "Ends a training before the epoch that would last longer than there is time."
+    def __init__(self,
+        minutes:float, # How long it may last, from now on, above 0
+        clock:Callable=time.monotonic # Gives seconds
+    ):
+        super().__init__()
+        if not minutes > 0: raise SongsepError(f"minutes must be above 0. Received: {minutes}")
+        self.clock, self.end, self.begun = clock, clock() + 60*minutes, clock()
+    def on_epoch_end(self, epoch, logs=None):
+        "Another one like this?"
+        now = self.clock()
+        if now + (now - self.begun) > self.end: self.model.stop_training = True
+        self.begun = now
 
 # %% ../nbs/13_training.ipynb #0009
 class OtherSettings(SongsepError):
@@ -150,7 +179,8 @@ class Checkpoint(keras.callbacks.Callback):
     def _few(self, epoch): return (self.batches.read(epoch, i)[0] for i in range(min(16, len(self.batches)))) if self.batches else ()
     def _culprit(self, batch):
         "The row of a batch that weighs most, judged by the weights of the last epoch"
-        (X, Y), names, model = self.batches.read(self.epoch, batch), self.batches.names(self.epoch, batch), keras.models.clone_model(self.model)
+        X, Y = map(keras.ops.convert_to_numpy, self.batches.read(self.epoch, batch))
+        names, model = self.batches.names(self.epoch, batch), keras.models.clone_model(self.model)
         for name,x,y in zip(names, X, Y):
             if not (np.isfinite(x).all() and np.isfinite(y).all()): return f"{name} holds values that are no numbers: prepare it again. "
         if self.path.exists():
@@ -299,7 +329,7 @@ def train(
     keep:str='best', # Weights to keep: of the `best` epoch, or of the `last`
     seed:int=0, # Decides split, order, remixing and first weights
     verbose:int|str='auto', # Keras' progress bar: 0 none, 1 bar, 2 a line an epoch
-    schedule:str='step', # Of the learning rate: `step`, `cosine` or `plateau`
+    schedule:str='step', # Of the learning rate: `step`, `cosine`, `plateau`, or `clock` for a cosine over `minutes`
     clipnorm:float|None=None, # Largest norm of each gradient
     ema:float|None=None, # Share of the weights' moving average that a step keeps, such as 0.999; it is then what is kept
     precision:str='float32', # `float32`, or `mixed_bfloat16` where the hardware has it
@@ -309,10 +339,13 @@ def train(
     bin_balance:float=0., # How far soft frequencies are raised in the loss, 0 to 1; see `bin_weights`
     loss:str='l1', # `l1` (`BalancedL1`); `compressed` (`CompressedMSE`) and `relative` (`RelativeMSE`) keep soft stems
     devices:list[str]|None=None, # Names such as `gpu:0`; `None` takes all GPUs
-    tensorboard:bool=False # Log to `logs` in the model folder; needs TensorFlow
+    tensorboard:bool=False, # Log to `logs` in the model folder; needs TensorFlow
+    resident:bool=False, # Take the songs into the memory of the device and remix them there: for a GPU
+    minutes:float|None=None # How long it may last; an epoch for which there is no time is not begun
 ) -> dict: # History: lists `loss`, `val_loss`, `learning_rate` and what `judge` gives, a value an epoch
     "Train a model, or go on with a training that was stopped."
     if schedule not in SCHEDULES: raise SongsepError(f"schedule must be one of {', '.join(SCHEDULES)}. Received: {schedule}")
+    if schedule == 'clock' and not minutes: raise SongsepError("the schedule `clock` needs `minutes`.")
     if loss not in LOSSES: raise SongsepError(f"loss must be one of {', '.join(LOSSES)}. Received: {loss}")
     keep_memory()
     with all_devices(devices) as (process, processes, n_devices):
@@ -326,18 +359,20 @@ def train(
                         start=spec.parent['weights_sha256'] if start else None, bin_balance=bin_balance) | (dict(epochs=epochs) if schedule == 'cosine' else {}) | (dict(loss=loss) if loss != 'l1' else {})
         share, whole = (process, processes), n_devices > 1 # several devices need batches that they can divide
         if batch_size%n_devices: raise SongsepError(f"batch_size must be a multiple of the {n_devices} devices. Received: {batch_size}")
-        def batches(tracks, **kw):
-            b = Batches(store_path, tracks, batch_size, seed=seed, share=share, **kw)
+        def batches(tracks, kind=Batches, **kw):
+            b = kind(store_path, tracks, batch_size, seed=seed, share=share, **kw)
             if whole: b.n_rows = max(1, b.n_rows//batch_size)*batch_size
             return b
-        todo, check = batches(train_tracks, remixed=remixed, n_batches=n_batches), batches(valid_tracks, shuffle=False)
+        todo, check = batches(train_tracks, Resident if resident else Batches, remixed=remixed, n_batches=n_batches), batches(valid_tracks, shuffle=False)
         rate = cosine_schedule(learning_rate, epochs*len(todo)) if schedule == 'cosine' else learning_rate
         model = _compile(_network(spec, precision, n_devices), make_optimizer(optimizer, rate, weight_decay, clipnorm, ema), alphas, _bins(store_path, train_tracks, bin_balance), loss)
         if start: start_from(model, spec, start)
         checkpoint = Checkpoint(folder, spec, json.loads(json.dumps(settings)), patience, keep, todo, make_dataset(check), judge, monitor, process == 0)
         callbacks = [checkpoint]
-        if schedule != 'cosine': callbacks.insert(0, keras.callbacks.LearningRateScheduler(
-            step_schedule(learning_rate, drop_epoch) if schedule == 'step' else plateau_schedule(learning_rate, lambda: checkpoint.losses)))
+        by_epoch = {'step': lambda: step_schedule(learning_rate, drop_epoch), 'clock': lambda: clock_schedule(learning_rate, minutes),
+                    'plateau': lambda: plateau_schedule(learning_rate, lambda: checkpoint.losses)}
+        if schedule in by_epoch: callbacks.insert(0, keras.callbacks.LearningRateScheduler(by_epoch[schedule]()))
+        if minutes: callbacks.append(Deadline(minutes))
         if tensorboard: callbacks.append(_tensorboard(Path(folder)/'logs'))
         done = checkpoint.restore(model)
         if done < epochs and checkpoint.since_best < patience:
