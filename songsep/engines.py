@@ -57,6 +57,7 @@ def _session(path, device):
     options.log_severity_level = 3
     options.intra_op_num_threads = max(1, processors()//piece_threads())
     options.enable_mem_pattern = False # memory that is planned as a whole is more of it, and saves no time
+    options.enable_mem_reuse = False # it would keep an encoder's arrays for the decoder's, a gigabyte of them in HTDemucs
     session = ort.InferenceSession(str(path), options, providers=list(dict.fromkeys([DEVICES[device], DEVICES['cpu']])))
     if libc := one_heap(): libc.malloc_trim(0) # what loading took and gave back
     return session

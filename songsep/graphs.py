@@ -7,12 +7,14 @@ __all__ = ['DEMUCS_STEMS', 'DEMUCS_LICENCE', 'DEMUCS_CARD', 'graph_shapes', 'dem
            'graph_error', 'import_graph']
 
 # %% ../nbs/19b_graphs.ipynb #0002
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
 from .core import Config, SongsepError, folder_aside, needs, safe_name, sha256
 from .folder import GRAPH, ModelSpec, write_card, write_spec
 from .engines import checksum, onnx_engine
+from .fusion import fuse
 from .export import TOLERANCE
 
 # %% ../nbs/19b_graphs.ipynb #0005
@@ -76,10 +78,17 @@ def optimise_graph(
     path:str|Path, # An ONNX graph
     out:str|Path # Where the optimised copy goes
 ):
-    "Let ONNX Runtime rewrite a graph, for any processor."
+    "Rewrite a graph so that it is quick, for any processor."
+    with tempfile.TemporaryDirectory() as d:
+        _by_runtime(path, folded := Path(d)/'folded.onnx', 'BASIC')
+        fuse(folded, fused := Path(d)/'fused.onnx')
+        _by_runtime(fused, out, 'EXTENDED')
+
+def _by_runtime(path, out, level):
+    "What ONNX Runtime makes of a graph by itself"
     import onnxruntime as ort
     options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, f'ORT_ENABLE_{level}')
     options.optimized_model_filepath, options.log_severity_level = str(out), 3
     try: ort.InferenceSession(str(path), options, providers=['CPUExecutionProvider'])
     except Exception as e: raise SongsepError(f"ONNX Runtime can't run {path} ({str(e).splitlines()[0][:120]}).") from None

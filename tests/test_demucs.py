@@ -2,7 +2,7 @@
 import json, sys
 from fractions import Fraction
 from pathlib import Path
-import numpy as np, pytest
+import numpy as np, onnx, pytest
 torch = pytest.importorskip('torch')
 pytest.importorskip('demucs.htdemucs')
 from dataclasses import replace
@@ -47,6 +47,8 @@ def test_the_same_stems_as_demucs(tmp_path, sources):
     got = np.concatenate([*separate_blocks([y], 44100, model)], -1)
     assert model.targets == sources and got.shape == (len(sources)+1, *y.shape)
     assert np.abs(got[:-1] - want).max() < 1e-4*np.abs(want).max()
+    kinds = [n.op_type for n in onnx.load(model.folder/'model.onnx').graph.node]
+    assert kinds.count('MultiHeadAttention') == 2*SMALL['t_layers'] and 'Softmax' not in kinds and kinds.count('BatchNormalization') > 30
 
 def test_both_formats_hold_the_same(tmp_path):
     net = network(['drums', 'rest'])
