@@ -215,7 +215,7 @@ def _meant(value, among): # how the recipe may have meant a value that it does n
     if same := [o for o in among if str(o).casefold()==str(value).casefold()]: return f"the recipe has {same[0]!r}, with other capitals"
     words = {str(o).lower(): o for o in among if isinstance(o, str)}
     near = difflib.get_close_matches(value.lower(), words, 1, .75) if isinstance(value, str) else []
-    return near and f"is {words[near[0]]!r} in the recipe a slip of the pen?"
+    return near and f"the recipe has {words[near[0]]!r}; did you mean {value!r}?"
 
 def _variants(groups): # one word in two targets, as `Bass` and `bass`
     seen = {}

@@ -205,6 +205,27 @@ def test_pages_grow_no_harder_to_read():
     assert total['large'] <= LARGE_CELLS, total
     assert total['shown'] >= SHOWN_SHARE*total['names'], total
 
+# Plain English
+
+MANNERED = re.compile('|'.join([r'\bmend(?:s|ed|ing)?\b', r'\bwhoever\b', r'\brumour', 'slip of the pen', 'stops nobody', r'\blikewise\b',
+    r'\bknows nothing\b', 'not know how long', r'\bNot the \w+ is\b', r'\bits kin\b', r'\b[Ff]iles? from strangers',
+    r'\bthe doors?\b', 'original road']))
+AS_EXAMPLE = {'CONTRIBUTING.md', '29_app.ipynb', '25_console.ipynb'}
+
+def prose(path):
+    "What people read of a file: of a notebook, text and code without outputs"
+    text = path.read_text(encoding='utf-8')
+    if path.suffix != '.ipynb': return text
+    return '\n'.join(''.join(c['source']) for c in json.loads(text)['cells'])
+
+def test_mannered_english_is_seen():
+    assert [m[0] for m in MANNERED.finditer('You can mend it, whoever you are. Amend the recommended.')] == ['mend', 'whoever']
+
+def test_english_is_plain():
+    pages = [*(ROOT/'nbs').rglob('*.ipynb'), *ROOT.glob('*.md'), *(LIB/'weights').glob('*/README.md')]
+    found = {p.name: m[0] for p in pages if p.name not in AS_EXAMPLE and (m := MANNERED.search(prose(p)))}
+    assert not found
+
 # Nothing of one machine
 
 MACHINE = re.compile(rb'(?<![\w.+/=-])/(?:home|root|Users|work|tmp|opt(?!/homebrew))/\w')

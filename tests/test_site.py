@@ -37,6 +37,16 @@ def test_faults_are_seen(tmp_path, monkeypatch):
     assert list(docs.broken(tmp_path)) == ['a.html -> b.html', 'a.html -> #there']
     assert 'x.org' not in (tmp_path/'a.html').read_text() and '>badge</span>' in (tmp_path/'a.html').read_text()
 
+def test_words_of_the_glossary_are_linked_once(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT/'tools')
+    import docs
+    words = dict(docs.terms('<h3 id="stft">STFT</h3><h3 data-anchor-id="mix-mixture" class="x">mix, <em>mixture</em></h3><h3 id="window">window</h3>'))
+    assert words == {'stft': 'stft', 'mix': 'mix-mixture', 'mixture': 'mix-mixture'}
+    page = '<p>stft</p><main><h2>STFT</h2><p>See <code>stft</code>, <a href="x">STFT</a>, mixtures, remix and STFT</p><li>a mix, stft</li></main>'
+    link = lambda word, anchor: f'<a class="term" href="g.html#{anchor}">{word}</a>'
+    linked = page.replace('mixtures', link('mixture', 'mix-mixture') + 's').replace('and STFT', 'and ' + link('STFT', 'stft'))
+    assert docs.link_terms(page, words, 'g.html') == linked
+
 def wait_for(page, dark):
     "Until the page's background is dark, or bright"
     page.wait_for_function('dark => dark === getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).slice(0, 3).reduce((a, b) => a + +b, 0) < 3*128', arg=dark)

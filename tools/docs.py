@@ -55,11 +55,50 @@ changes = [
     (r'<i class="(bi [^"]*)" role="img"(?![^>]*aria-label)', r'<i class="\1" aria-hidden="true"'),
     (r'<(pre|div class="sd-table")(?![^>]*tabindex)', r'<\1 tabindex="0"')]
 
+everyday = {'estimate', 'leak', 'reference', 'window'} # words that mostly mean something else, or need no link
+
+def terms(glossary):
+    "Each word of the glossary page, and the anchor where it is explained"
+    for anchor, heading in re.findall(r'<h3[^>]*\b(?:data-anchor-)?id="([^"]+)"[^>]*>(.*?)</h3>', glossary, re.S):
+        words = html.unescape(re.sub(r'<code>.*?</code>|<[^>]+>', '', heading)).split(',')
+        yield from ((o.strip().lower(), anchor) for o in words if len(o.strip()) > 2 and o.strip() not in everyday)
+
+linked = re.compile(r'<(a|code|pre|h\d|figure|script|style|table|svg)\b.*?</\1>|<[^>]+>', re.S) # where no link is put
+
+def link_terms(text, words, address):
+    "Link each word of the glossary to it where a paragraph or a list first has it"
+    body = re.search(r'<main\b.*?</main>', text, re.S)
+    if not body: return text
+    waiting = dict(words)
+    def paragraph(m):
+        res, at = [], 0
+        for tag in [*linked.finditer(m[0]), None]:
+            end = tag.start() if tag else len(m[0])
+            res += [plain(m[0][at:end]), tag[0] if tag else '']
+            at = tag.end() if tag else end
+        return ''.join(res)
+    def plain(part):
+        if not waiting or not part.strip(): return part
+        some = '|'.join(re.escape(o) for o in sorted(waiting, key=len, reverse=True))
+        return re.sub(rf'\b({some})(?=s?\b)', link, part, flags=re.I)
+    def link(m):
+        anchor = waiting.get(m[0].lower())
+        if anchor is None: return m[0] # it was linked a moment ago
+        for k in [k for k,v in waiting.items() if v == anchor]: del waiting[k]
+        return f'<a class="term" href="{address}#{anchor}">{m[0]}</a>'
+    main = re.sub(r'<(p|li)\b[^>]*>.*?</\1>', paragraph, body[0], flags=re.S)
+    return text[:body.start()] + main + text[body.end():]
+
 def finish(folder):
-    "Change the pages so that nothing is fetched from another host: scripts, fonts and styles go, pictures become their text"
+    """Change the pages so that nothing is fetched from another host: scripts, fonts and styles go, pictures become their
+    text. And link the words of the glossary."""
+    glossary = folder/'guide'/'glossary.html'
+    words = dict(terms(glossary.read_text(encoding='utf-8'))) if glossary.exists() else {}
     for p in folder.rglob('*.html'):
         text = p.read_text(encoding='utf-8')
         for pattern, new in changes: text = re.sub(pattern, new, text, flags=re.S)
+        address = '../'*(len(p.relative_to(folder).parts) - 1) + 'guide/glossary.html'
+        if words and p != glossary and 'class="term"' not in text: text = link_terms(text, words, address)
         p.write_text(text, encoding='utf-8')
     for p in folder.rglob('*.css'):
         p.write_text(re.sub(r'@import\s*(?:url\([^)]*//[^)]*\)|"[^"]*//[^"]*")[^;}]*;?', '', p.read_text(encoding='utf-8')), encoding='utf-8')
