@@ -50,6 +50,18 @@ def test_keras_without_a_backend(tmp_path):
     done = run(MAIN, tmp_path, 'models', 'export', 'drums', missing=('tensorflow',))
     assert done.returncode == 2 and 'training needs tensorflow' in done.stderr and len(done.stderr.splitlines()) == 1
 
+def test_colabs_versions_are_admitted():
+    "The table of what Colab has, in CONTRIBUTING, beside the lower bounds in settings.ini"
+    from packaging.requirements import Requirement
+    cfg = ConfigParser()
+    cfg.read(ROOT/'settings.ini', encoding='utf-8')
+    asked = [Requirement(o) for k in ('requirements', 'train_requirements') for o in cfg['DEFAULT'][k].split()]
+    table = (ROOT/'CONTRIBUTING.md').read_text(encoding='utf-8').split('| Colab has |')[1].split('\n\n')[0]
+    rows = [[o.strip().split(', ') for o in line.split('|')[1:3]] for line in table.splitlines()[3:]]
+    has = {name: version for names,versions in rows for name,version in zip(names, versions, strict=True)}
+    assert {'tensorflow', 'librosa', 'ipywidgets', 'fastcore'} <= has.keys()
+    assert not [str(o) for o in asked if o.name in has and not o.specifier.contains(has[o.name])]
+
 def test_extras():
     config = ConfigParser(delimiters=['='])
     config.read(ROOT/'settings.ini', encoding='utf-8')
