@@ -297,6 +297,7 @@ def _unused(root, tracks): # sound that no track takes
         out += [str((folder/f).relative_to(root)) for f in sorted(files) if Path(f).suffix.lower() in AUDIO_SUFFIXES and f[0] != '.' and folder/f not in used]
     return out
 
+# %% ../nbs/08_check.ipynb #0023a
 def check_dataset(
     root:str|Path, # A dataset: a folder, or a CSV that lists stems
     recipe:Recipe|None=None, # Also tells what this recipe makes of it
@@ -320,6 +321,7 @@ def check_dataset(
                 rates=dict(rates), channels=dict(Counter(f['channels'] for o in scans for f in list(o['stems'].values())[:1])),
                 splits=dict(Counter(t.split for t in tracks if t.split)), problems=sorted(problems, key=lambda p: p['level']), recipe=shares)
 
+# %% ../nbs/08_check.ipynb #0023b
 def check_text(
     report:dict # From `check_dataset`
 ) -> str: # Lines

@@ -35,6 +35,7 @@ def show_wave(
     _title(ax, title)
     return ax
 
+# %% ../nbs/02_plots.ipynb #0006b
 def _shrink(S, of=np.maximum, rows=200, columns=400):
     "The loudest (or the sum) of neighbouring bins and frames: a picture shows no more, and a long song would choke it"
     for axis,most in ((0, rows), (1, columns)):
