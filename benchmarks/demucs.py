@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 import numpy as np, soundfile as sf
 from separate import run, song_of
+from songsep.graphs import DEMUCS_SHARES
 
 SOURCES = ['drums', 'bass', 'other', 'vocals', 'guitar', 'piano']
 
@@ -50,7 +51,8 @@ def agree(args, tmp):
         ways = contenders(random_checkpoint(tmp, n), tmp/'models')
         for way,k in zip(ways, 'ab'): way(song, tmp/f'{k}{n}')
         theirs, ours = (stems(tmp/f'{k}{n}', SOURCES[:n]) for k in 'ab')
-        theirs['other'] += mix - sum(theirs.values()) # what its stems miss of the song
+        missed, shares = mix - sum(theirs.values()), DEMUCS_SHARES if n == 4 else dict.fromkeys(theirs, 1/n)
+        for k in theirs: theirs[k] = theirs[k] + shares[k]*missed # as songsep shares it out
         full = max(1, max(np.abs(o).max() for o in theirs.values()))
         errors = {k: float(np.abs(theirs[k] - ours[k]).max()/full) for k in theirs}
         print(f'{n} sources, {args.agree_seconds} s:', ', '.join(f'{k} {v:.1e}' for k,v in errors.items()), flush=True)

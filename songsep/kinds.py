@@ -199,6 +199,8 @@ class Waveform:
         self.fade = spec.masking.get('fade', self.tile//4)
         self.inner = Inner(c) if spec.arguments.get('inner') == 'demucs' else None
         self.given = [i for i,t in enumerate(spec.targets) if t != spec.rest] # the one that takes the rest is not asked
+        shares = spec.arguments.get('shares') if spec.rest in spec.targets else None # of what all stems miss of the song
+        self.shares = np.float32([shares[i] for i in self.given])[:, None, None] if shares else None
 
 # %% ../nbs/09_kinds.ipynb #0031
 @patch
@@ -214,7 +216,7 @@ def see(self:Waveform,
     seen = np.pad(seen, ((0, 0), (0, self.tile - seen.shape[1])))
     pairs = np.ascontiguousarray(as_pairs(seen))
     inputs = [(p[None], self.inner.see(p)[None]) if self.inner else p[None] for p in pairs]
-    return inputs, (before, heard, len(y))
+    return inputs, (before, heard, y[:, self.back:])
 
 # %% ../nbs/09_kinds.ipynb #0032
 @patch
@@ -223,10 +225,11 @@ def say(self:Waveform,
     kept:tuple # From `see`
 ) -> np.ndarray: # Waveforms (stems-1, 1 tile, channels, samples)
     "Sound of each stem but the one that takes the rest."
-    before, heard, channels = kept
+    before, heard, song = kept
     sounds = [self.inner.say(*a) if self.inner else a[0] for a in answers]
-    others = [o[self.given, :, before:before+heard] for o in sounds]
-    out = from_pairs(np.stack(others), channels)
+    stems = from_pairs(np.stack([o[..., before:before+heard] for o in sounds]), len(song))
+    out = stems[self.given]
+    if self.shares is not None: out += self.shares*(song - stems.sum(0))
     return np.pad(out, ((0, 0), (0, 0), (0, self.tile - heard)))[:, None]
 
 @patch

@@ -66,6 +66,13 @@ def test_the_rest_may_be_no_target():
     stems = whole(y, 16000, model)
     assert spec.stems == ['a', 'b', 'left'] and db(stems - y/3) < -90
 
+def test_what_all_stems_miss_is_shared_out():
+    "Three targets of a quarter each miss a quarter; an odd channel is heard twice, and its share is its own"
+    spec = ModelSpec('w', ['a', 'other', 'b'], Config(16000, 1., 1024, 256), 'graph', dict(shares=[.5, .3, .2]), kind='waveform', takes_rest='other')
+    model = Model(Path('w'), spec, 'onnx', lambda x: np.stack([x]*3, 1)/4)
+    y = noise(3, 50_000)
+    for stem,share in zip(whole(y, 16000, model), (.5, .3, .2)): assert db(stem - y*np.float32(.25 + share/4)) < -90
+
 @pytest.mark.parametrize('sr', [16000, 44100])
 def test_the_block_size_leaves_no_trace(model, sr):
     y = noise(2, 150_001)
