@@ -221,7 +221,7 @@ def open_app(
         path = write_page(static, model or ('drums', 'band'), root=root)
         return print(f"{path}: put the folder on a web server, or try it with `python -m http.server -d {static}`")
     if model: raise UsageError('--model goes with --static; a page that is served offers all models.')
-    from songsep.app import serve_app
+    from songsep.server import serve_app
     serve_app(root, data or (), host, port, upload_mb, browser)
 
 # %% ../nbs/31_cli.ipynb #0011

@@ -1,13 +1,14 @@
 "The app as `songsep app` serves it: a song goes in by the browser, stems come out by the browser, and nobody sees another's."
-import io, json, os, re, shutil, signal, socket, subprocess, sys, time
+import http.client, io, json, os, shutil, signal, socket, subprocess, sys, time, zipfile
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf
 from conftest import watched
 from songsep.models import SHIPPED
+from songsep.server import Site
 from songsep.songs import DEMO
 from songsep.synth.toy import toy_dataset
 
-pytest.importorskip('voila', reason='needs voila: pip install "songsep[app]"')
+for o in ('starlette', 'uvicorn'): pytest.importorskip(o, reason=f'needs {o}: pip install "songsep[app]"')
 SECONDS, MB = 6, 2
 
 def command(*args): return [Path(sys.executable).with_name('songsep'), 'app', '--no-browser', *map(str, args)]
@@ -18,33 +19,32 @@ def write_history(folder, losses):
     (folder/'part.npz').replace(folder/'training.npz')
 
 @pytest.fixture(scope='module')
-def served(browser, tmp_path_factory):
+def served(tmp_path_factory):
     "Address, the folder of what visitors bring, and the project"
     folder, project = tmp_path_factory.mktemp('visitors'), tmp_path_factory.mktemp('project')
     shutil.copytree(SHIPPED/'drums', project/'saved_models'/'toy')
     write_history(project/'saved_models'/'toy', [.9, .5])
     toys = toy_dataset(tmp_path_factory.mktemp('data')/'toys', 2, 2.)
-    p = subprocess.Popen(command('--port', 0, '--root', project, '--data', toys, '--upload-mb', MB), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, 'TMPDIR': str(folder)})
-    address, end = p.stdout.readline().split()[0], time.monotonic() + 30
-    port = int(address.split(':')[-1])
-    while True:
-        try: socket.create_connection(('127.0.0.1', port), 1).close(); break
-        except OSError: assert time.monotonic() < end and p.poll() is None; time.sleep(.1)
-    yield address, folder, project
-    p.send_signal(signal.SIGTERM)
-    p.wait(20)
-    assert not list(folder.glob('songsep-app-*')) # nothing stays
+    (folder/'songsep-app-killed').mkdir() # as a server leaves it that was killed
+    os.utime(folder/'songsep-app-killed', (0, 0))
+    with open(folder/'stderr', 'w+') as said:
+        p = subprocess.Popen(command('--port', 0, '--root', project, '--data', toys, '--upload-mb', MB), stdout=subprocess.PIPE, stderr=said, text=True, env={**os.environ, 'TMPDIR': str(folder)})
+        yield p.stdout.readline().split()[0], folder, project
+        p.send_signal(signal.SIGTERM)
+        p.wait(20)
+        said.seek(0)
+        assert not list(folder.glob('songsep-app-*')) and not said.read() and not p.stdout.read() # nothing stays, nothing is chattered
 
 def desks(folder): return sorted(folder.glob('songsep-app-*/songsep-*/'))
 
 def come(page, served):
     page.goto(served[0])
-    page.get_by_role('button', name='Take it apart').first.wait_for(timeout=40_000)
+    page.locator('#start:enabled').wait_for(timeout=30_000)
     return page
 
 @pytest.fixture(scope='module')
 def visitor(browser, served):
-    "A page with the app in it; to open one takes seconds, for each gets a Python"
+    "A page with the app in it"
     with watched(browser) as page: yield come(page, served)
 
 @pytest.fixture(scope='module')
@@ -54,68 +54,114 @@ def excerpt():
     sf.write(out := io.BytesIO(), y[:SECONDS*sr], sr, format='WAV')
     return out.getvalue()
 
-def upload(page, name, content):
-    with page.expect_file_chooser() as chooser: page.get_by_role('button', name='Upload a song').click()
-    chooser.value.set_files(dict(name=name, mimeType='audio/wav', buffer=content))
+def upload(page, name, content): page.locator('#file').set_input_files(dict(name=name, mimeType='audio/wav', buffer=content))
+
+def tab(page, name): page.get_by_role('tab', name=name).click()
 
 def axe_faults(page):
     axe = pytest.importorskip('axe_playwright_python.sync_playwright', reason='needs axe-playwright-python').Axe()
     return [(o['id'], [n['target'] for n in o['nodes']]) for o in axe.run(page).response['violations'] if o['impact'] in ('serious', 'critical')]
 
+def looked_at(page, screenshots, name, *looks):
+    "Nothing is too wide, nothing in the way of those who can't see it; pictures to look at"
+    for scheme,width in looks:
+        page.emulate_media(color_scheme=scheme)
+        page.set_viewport_size(dict(width=width, height=900))
+        page.wait_for_timeout(300)
+        page.screenshot(path=screenshots/f'app-{name}-{scheme}-{width}.png', full_page=True)
+        assert page.evaluate('document.documentElement.scrollWidth') <= width and not axe_faults(page)
+    page.set_viewport_size(dict(width=1280, height=800))
+
+def loaded(page, link): return page.request.get(link.evaluate('a => a.href')).body()
+
+def read(content): return sf.read(io.BytesIO(content), dtype='int16')[0].astype(int)
+
 def test_a_song_goes_in_and_stems_come_out(visitor, screenshots, excerpt):
     page = visitor
-    page.get_by_role('tab', name='Songs').click()
-    page.screenshot(path=screenshots/'app-songs.png', full_page=True)
     upload(page, 'my <song>.wav', excerpt)
-    page.get_by_text('is here. Press').wait_for()
-    page.get_by_role('button', name='Take it apart').first.click()
-    page.locator('iframe').wait_for(timeout=40_000)
+    page.get_by_role('radio', name='my _song_.wav').wait_for()
+    assert page.locator('.item', has_text='my _song_').get_by_text(f'0:0{SECONDS}').is_visible()
+    page.locator('#start').click()
+    page.get_by_role('radio', name='band', exact=True).check(force=True) # its label lies over the whole card. While the other works: the result is what was asked for
+    page.locator('.result').wait_for(timeout=60_000)
+    page.frame_locator('.result iframe').locator('.play:enabled').wait_for()
     console = page.frames[-1]
-    console.locator('.play:enabled').wait_for()
     assert console.locator('h2').all_inner_texts() == ['Original', 'drums', 'accompaniments']
     y = np.array(console.evaluate('async () => Array.from((await songsep.console.render(1, 1))[0])'))
     assert np.sqrt(np.mean(y**2)) > .01
-    page.wait_for_timeout(300)
-    page.screenshot(path=screenshots/'app-console.png', full_page=True)
-    assert not axe_faults(page)
 
-    song, sr = sf.read(io.BytesIO(excerpt), dtype='int16')
-    links = page.locator('a[download]').evaluate_all('links => links.map(o => o.href)')
-    stems = [sf.read(io.BytesIO(page.request.get(o).body()), dtype='int16') for o in links]
-    assert len(stems) == 2 and all(o.shape == song.shape and rate == sr for o,rate in stems)
-    assert (sum(o.astype(int) for o,_ in stems) == song).all()
+    result, song = page.locator('.result'), read(excerpt)
+    stems = [read(loaded(page, o)) for o in result.locator('.stems a').all()]
+    assert len(stems) == 2 and (sum(stems) == song).all()
+    with zipfile.ZipFile(io.BytesIO(loaded(page, result.locator('.zip')))) as z:
+        assert z.namelist() == ['my _song_/drums.wav', 'my _song_/accompaniments.wav'] and (read(z.read(z.namelist()[0])) == stems[0]).all()
+    with page.expect_download() as got: result.locator('.without a').first.click()
+    assert got.value.suggested_filename == 'my _song_ (without drums).wav' and (read(Path(got.value.path()).read_bytes()) == stems[1]).all()
+    console.get_by_label('Solo drums').click()
+    with page.expect_download() as got: result.get_by_role('button', name='Save the mix you hear').click()
+    assert (read(Path(got.value.path()).read_bytes()) == stems[0]).all()
+    looked_at(page, screenshots, 'songs', ('light', 1280), ('dark', 390))
 
 def test_what_is_no_song_or_too_large_is_refused_in_a_sentence(served, visitor):
-    page = visitor
-    page.get_by_role('tab', name='Songs').click()
+    page, alert = visitor, visitor.get_by_role('alert')
     upload(page, '<img src=x onerror=window.bad=1>.exe', b'no song')
-    page.get_by_role('alert').get_by_text('is not kept').wait_for()
+    alert.get_by_text('is no sound file by its name').wait_for()
     upload(page, 'long.wav', bytes(int(MB*1e6) + 1))
-    page.get_by_role('alert').get_by_text(f'{MB} MB are the most').wait_for()
+    alert.get_by_text(f'{MB} MB are the most').wait_for()
     upload(page, 'noise.wav', b'RIFF and nothing more')
-    page.get_by_text('is here. Press').wait_for()
-    page.get_by_role('button', name='Take it apart').first.click()
-    page.get_by_role('alert').get_by_text('noise.wav is damaged').wait_for()
-    assert page.evaluate('window.bad') is None
-    assert not [o for d in desks(served[1]) for o in d.rglob('*') if o.suffix == '.exe' or o.name == 'long.wav']
+    alert.get_by_text('noise.wav is damaged').wait_for()
+    assert '/' not in alert.inner_text() and page.evaluate('window.bad') is None
+    assert not [o for d in desks(served[1]) for o in d.rglob('*') if o.suffix == '.exe' or o.name in ('long.wav', 'noise.wav')]
+
+def request(served, method, path, **headers):
+    "Status and text of an answer, to a request without a body whatever it announces"
+    c = http.client.HTTPConnection(served[0].removeprefix('http://'), timeout=10)
+    c.putrequest(method, path, skip_host='Host' in headers)
+    for k,v in headers.items(): c.putheader(k.replace('_', '-'), v)
+    c.endheaders()
+    answer = c.getresponse()
+    return answer.status, answer.read().decode(), answer.headers
+
+def cookie_of(page): return '; '.join(f"{o['name']}={o['value']}" for o in page.context.cookies())
+
+def test_size_is_looked_at_before_the_body(served, visitor):
+    "The body never comes, and the answer does"
+    status, text, _ = request(served, 'PUT', '/songs?name=long.wav', Cookie=cookie_of(visitor), Content_Length=str(10**9))
+    assert status == 400 and f'{MB} MB are the most' in text
+
+def test_other_pages_and_names_are_refused(served, visitor):
+    own = dict(Cookie=cookie_of(visitor), Content_Length='2')
+    assert request(served, 'GET', '/', Host='evil.example')[0] == 403 # a name that was bent to this address
+    assert request(served, 'POST', '/cancel', Origin='http://evil.example', **own)[0] == 403
+    assert request(served, 'POST', '/cancel', Sec_Fetch_Site='cross-site', **own)[0] == 403
+    assert request(served, 'GET', '/news')[0] == 401
+    status, _, headers = request(served, 'GET', '/')
+    assert status == 200 and 'HttpOnly' in headers['Set-Cookie'] and "script-src 'self'" in headers['Content-Security-Policy']
+    for o in ('/assets/../app.py', '/assets/app/index.html', '/results/1/stem?stem=../../x', '/results/99/zip'):
+        assert request(served, 'GET', o, Cookie=own['Cookie'])[0] >= 400
 
 def test_training_is_watched_and_a_recipe_made(served, visitor, screenshots):
     page = visitor
-    page.get_by_role('tab', name='Training').click()
+    tab(page, 'Training')
     page.get_by_text('toy: epoch 2, loss 0.5').wait_for()
-    page.get_by_role('button', name='Keep watching').click()
     write_history(served[2]/'saved_models'/'toy', [.9, .5, .25])
     page.get_by_text('toy: epoch 3, loss 0.25, sdr_drums 1.5 dB').wait_for()
-    page.wait_for_timeout(200)
-    page.screenshot(path=screenshots/'app-training.png', full_page=True)
-    assert not axe_faults(page)
-    assert page.get_by_label('Song').last.locator('option').all_inner_texts() == ['Track00001', 'Track00002']
-    page.get_by_role('button', name='Take it apart').last.click()
-    page.locator('iframe:visible').wait_for(timeout=40_000)
-    page.frames[-1].locator('.play:enabled').wait_for()
-    assert page.frames[-1].locator('h1').inner_text() == 'track00001' and page.frames[-1].locator('.lane').count() == 3
+    page.set_viewport_size(dict(width=390, height=900)) # the whole plot, legend and all
+    end = time.monotonic() + 30 # the page's policy forbids `wait_for_function`
+    while page.evaluate("document.querySelector('#picture svg').viewBox.baseVal.width") > 400:
+        assert time.monotonic() < end
+        time.sleep(.1)
+    outside = '''() => { const r = document.querySelector('#picture svg').getBoundingClientRect()
+        return [...document.querySelectorAll('#picture g[id^=text], #picture g[id^=legend]')].some(g => { const b = g.getBoundingClientRect(); return b.left < r.left - 1 || b.right > r.right + 1 }) }'''
+    assert not page.evaluate(outside)
+    looked_at(page, screenshots, 'training', ('dark', 390))
+    assert page.get_by_label('Track').locator('option').all_inner_texts() == ['Track00001', 'Track00002']
+    page.get_by_role('button', name='Listen').click()
+    page.locator('#training .result').wait_for(timeout=60_000)
+    page.frame_locator('#training .result iframe').locator('.play:enabled').wait_for()
+    assert page.locator('#training .result h2').inner_text() == 'track00001'
 
-    page.get_by_role('tab', name='Recipes').click()
+    tab(page, 'Recipes')
     for name,ticks in dict(drums=['Drums (2)'], strings=['Bass (2)', 'Guitar (2)']).items():
         for o in ticks: page.get_by_label(o).check()
         page.get_by_label('Target').fill(name)
@@ -126,30 +172,34 @@ def test_training_is_watched_and_a_recipe_made(served, visitor, screenshots):
     rows = {o.locator('th').inner_text(): o.locator('td').all_inner_texts() for o in page.locator('tbody tr').all()}
     assert list(rows) == ['drums', 'strings', 'residuals'] and [o[0] for o in rows.values()] == ['2']*3 and rows['strings'][1] == '4'
     assert abs(sum(float(o[3].rstrip('%')) for o in rows.values()) - 100) < .2
-    page.screenshot(path=screenshots/'app-recipes.png', full_page=True)
-    assert not axe_faults(page)
-    recipe = page.request.get(page.locator('a[download$=".yaml"]').evaluate('a => a.href')).text()
-    assert 'Mixing key: inst_class' in recipe and re.search(r'strings:\n *- Bass\n *- Guitar', recipe)
+    assert page.locator('pre').inner_text().split() == 'Mixing key: inst_class Recipes: drums: - Drums strings: - Bass - Guitar'.split()
+    looked_at(page, screenshots, 'recipes', ('light', 390))
+    tab(page, 'Songs')
 
-def test_two_at_once_are_apart_and_whoever_leaves_takes_everything_along(served, visitor, browser, excerpt):
-    visitor.get_by_role('tab', name='Songs').click()
-    upload(visitor, 'my <song>.wav', excerpt)
-    visitor.get_by_text('my _song_.wav is here').wait_for()
+def test_work_is_cancelled_and_others_see_nothing(served, visitor, browser, excerpt):
     with watched(browser) as other:
         come(other, served)
-        assert not [o for o in other.get_by_label('Song').first.locator('option').all_inner_texts() if 'my' in o]
-        mine, theirs = (next(o for o in desks(served[1]) if has == (o/'uploads').exists()) for has in (True, False))
-        assert (mine/'uploads'/'my _song_.wav').read_bytes() == excerpt
-        for o in (f'{mine.name}/uploads/my _song_.wav', f'{mine.name}/results/../uploads/my _song_.wav', f'{mine.name}/', 'songsep.ipynb', ''):
-            assert visitor.request.get(f'{served[0]}/voila/files/{o}').status >= 400
-        (theirs/'results').mkdir()
-        (theirs/'results'/'stem.wav').write_bytes(excerpt)
-        assert visitor.request.get(f'{served[0]}/voila/files/{theirs.name}/results/stem.wav').ok # to whom knows the name, which nobody can guess
-        for o in (other, visitor): o.goto('about:blank')
-        end = time.monotonic() + 20
-        while desks(served[1]):
-            assert time.monotonic() < end
-            time.sleep(.1)
+        assert 'my' not in other.locator('#list').inner_text() and other.locator('.result').count() == 0
+        assert other.request.get(f'{served[0]}/results/1/zip').status == 400 and visitor.request.get(f'{served[0]}/results/1/zip').ok
+        upload(other, 'other.wav', excerpt)
+        other.get_by_role('radio', name='other.wav').wait_for()
+        other.get_by_role('radio', name='band', exact=True).check(force=True)
+        other.locator('#start').click()
+        other.get_by_role('button', name='Cancel').click()
+        other.locator('#start:enabled').wait_for(timeout=30_000)
+        assert other.request.get(f'{served[0]}/news').json()['state'] == 'cancelled' and other.locator('.result').count() == 0
+        theirs = next(o for o in desks(served[1]) if (o/'uploads'/'other.wav').exists())
+        assert not [o for o in (theirs/'results').glob('*/*')]
+        assert 'other.wav' not in visitor.request.get(f'{served[0]}/page').text()
+
+def test_whoever_leaves_takes_everything_along(tmp_path):
+    site = Site(within=tmp_path)
+    mine, theirs = (site.visitors[site.welcome()] for _ in 'ab')
+    mine.seen -= 3600
+    site.sweep()
+    assert list(site.visitors.values()) == [theirs] and not mine.desk.folder.exists() and theirs.desk.folder.exists()
+    site.close()
+    assert not tmp_path.exists()
 
 def test_it_listens_on_this_machine_alone(served):
     port = int(served[0].split(':')[-1])
@@ -160,7 +210,18 @@ def test_a_port_that_is_taken_is_one_sentence(served):
     done = subprocess.run(command('--port', served[0].split(':')[-1]), capture_output=True, text=True)
     assert done.returncode == 2 and not done.stdout and done.stderr.count('\n') == 1 and '--port' in done.stderr
 
-def test_without_voila_is_one_sentence():
-    code = "import sys; sys.modules['voila'] = sys.modules['voila.app'] = None; sys.argv = ['songsep', 'app', '--port', '0']; from songsep.cli import main; main()"
+def test_without_its_extra_is_one_sentence():
+    code = "import sys; sys.modules['starlette'] = None; sys.argv = ['songsep', 'app', '--port', '0']; from songsep.cli import main; main()"
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.strip() == 'songsep: the app needs voila: pip install "songsep[app]".'
+    assert done.returncode == 2 and done.stderr.strip() == 'songsep: the app needs starlette and uvicorn: pip install "songsep[app]".'
+
+def test_widgets_refuse_a_damaged_file_and_stay_as_they_are_while_they_work(tmp_path, excerpt):
+    from songsep.app import Desk, SongPanel
+    panel, seen = SongPanel(Desk(tmp_path)), []
+    panel._uploaded(dict(new=[dict(name='noise.wav', content=b'RIFF and nothing more')]))
+    assert 'noise.wav is damaged' in panel.says.value and not (panel.desk.uploads/'noise.wav').exists()
+    panel._uploaded(dict(new=[dict(name='song.wav', content=excerpt)]))
+    panel.bar.observe(lambda o: seen.append((o['new'], panel.model.disabled, bool(panel.console.value))), 'value')
+    panel.separate()
+    assert all(busy for _,busy,_ in seen) and max(seen)[0] == 1 and not panel.model.disabled
+    assert not any(share > .96 for share,_,_ in seen[:-1]) # full when the console is there, not before

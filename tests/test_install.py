@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-EXTRA = ('tensorflow', 'keras', 'h5py', 'onnx', 'tf2onnx', 'tensorboard', 'museval', 'norbert', 'distributed', 'voila', 'mido', 'pedalboard', 'pyloudnorm')
+EXTRA = ('tensorflow', 'keras', 'h5py', 'onnx', 'tf2onnx', 'tensorboard', 'museval', 'norbert', 'distributed', 'starlette', 'mido', 'pedalboard', 'pyloudnorm')
 
 def run(code, cwd, *args, missing=EXTRA, **env):
     "Run Python where these libraries are missing, and where nobody has told ONNX Runtime anything"
