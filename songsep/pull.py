@@ -7,7 +7,7 @@ __all__ = ['SIGNATURES', 'RELEASE', 'PUBLISHED', 'GRAPHS', 'FACTS', 'CHECKPOINT_
            'unpack_checkpoint', 'pull_model']
 
 # %% ../nbs/19c_pull.ipynb #0002
-import os, re, shutil, subprocess, sys, tarfile, zipfile
+import os, re, shutil, subprocess, sys, tarfile, tempfile, zipfile
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath

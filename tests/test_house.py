@@ -1,5 +1,5 @@
 "The rules of the house that no single page can prove."
-import ast, importlib, inspect, json, os, re, subprocess, sys
+import ast, builtins, importlib, inspect, json, os, re, subprocess, symtable, sys
 from pathlib import Path
 import pytest, typer
 from songsep._render import WIDTH as PAGE, TableRenderer, comments
@@ -88,6 +88,30 @@ def test_imports_stand_in_cells_of_their_own(path):
     for source in cells(path):
         body = ast.parse(re.sub(r'^[%!].*$', 'pass', source, flags=re.M)).body
         assert len({isinstance(o, (ast.Import, ast.ImportFrom)) for o in body}) < 2, f'the documentation build would run this whole cell of {path.name}:\n{source}'
+
+# Names that are there
+
+def scopes(table):
+    "A module's table of names, and those of its functions and classes"
+    yield table
+    for o in table.get_children(): yield from scopes(o)
+
+def undefined(source):
+    "Names that code asks the module for, and neither the module nor Python has"
+    top, *inner = scopes(symtable.symtable(source, 'module', 'exec'))
+    known = {'__file__', '__name__', *dir(builtins)}
+    known |= {o.get_name() for o in top.get_symbols() if o.is_assigned() or o.is_imported() or o.is_namespace()}
+    known |= {o.get_name() for t in inner for o in t.get_symbols() if o.is_declared_global()}
+    asked = {o.get_name() for t in inner for o in t.get_symbols() if o.is_global() and o.is_referenced()}
+    return sorted((asked | {o.get_name() for o in top.get_symbols() if o.is_referenced()}) - known)
+
+def test_an_undefined_name_is_seen(): assert undefined('import re\ndef f(x): return re.sub(x, y), tempfile, len(x)') == ['tempfile', 'y']
+
+@pytest.mark.parametrize('folder', ['songsep', 'benchmarks', 'tools', 'tests'])
+def test_every_name_is_defined(folder):
+    "Also in code that no test runs here, because what it needs is missing"
+    found = {p.name: o for p in (ROOT/folder).rglob('*.py') if (o := undefined(p.read_text(encoding='utf-8')))}
+    assert not found
 
 # Light imports
 

@@ -2,10 +2,11 @@
 from pathlib import Path
 import numpy as np, onnx, pytest, soundfile as sf
 from onnx import helper, numpy_helper
-from songsep.core import Config, SongsepError, read_json
+from songsep import pull
+from songsep.core import Config, SongsepError, read_json, sha256
 from songsep.engines import checksum, find_device
 from songsep.folder import ModelSpec, write_spec
-from songsep.graphs import demucs_spec, graph_shapes, import_graph, mdx_spec
+from songsep.graphs import DEMUCS_LICENCE, demucs_spec, graph_shapes, import_graph, mdx_spec
 from songsep.kinds import KINDS, Inner
 from songsep.models import Model, open_model
 from songsep.separation import resume_at, separate_blocks
@@ -153,6 +154,18 @@ def test_an_imported_graph_says_its_licence(tmp_path):
     (tmp_path/'bad.onnx').write_bytes((tmp_path/'g.onnx').read_bytes()[:60])
     with pytest.raises(SongsepError): import_graph(tmp_path/'bad.onnx', tmp_path)
     assert not list(tmp_path.glob('.*'))
+
+def test_a_checkpoint_becomes_a_model_by_way_of_a_graph(tmp_path, monkeypatch):
+    "With Demucs' own part replaced, so that it runs where Demucs is missing"
+    def export(path, out):
+        graph(out, 'complex')
+        return ['vocals', 'band']
+    monkeypatch.setattr(pull, 'export_demucs', export)
+    for name,licence in (('mine.th', None), ('955717e8-8726e21a.safetensors', DEMUCS_LICENCE)):
+        (tmp_path/name).write_bytes(b'weights')
+        spec = open_model(pull.import_model(tmp_path/name, tmp_path/'models')).spec
+        assert spec.stems == ['vocals', 'band'] and spec.licence == licence
+        assert spec.imported == {'from': 'a checkpoint of Demucs', 'file': name, 'sha256': sha256(tmp_path/name)}
 
 def test_an_unknown_device_is_a_sentence():
     with pytest.raises(SongsepError, match='device must be one of auto'): find_device('abacus')

@@ -1,8 +1,8 @@
 """HTDemucs by songsep and by the package `demucs`: the same stems from the same weights, time, and memory.
 
     pip install demucs onnx                               # PyTorch comes with it
-    python benchmarks/demucs.py agree                     # stems of both commands, 4 and 6 sources: some minutes
-    python benchmarks/demucs.py race --seconds 60 240     # a minute of song takes one to two minutes of two cores
+    python benchmarks/htdemucs.py agree                     # stems of both commands, 4 and 6 sources: some minutes
+    python benchmarks/htdemucs.py race --seconds 60 240     # a minute of song takes one to two minutes of two cores
 
 Both are whole processes, the commands that users type, on the processor. The weights are random, each scale and shift
 too, in a network of htdemucs' own size: what a network computes takes as long whatever its weights are.
