@@ -2,7 +2,10 @@
 
     pip install demucs onnx                               # PyTorch comes with it
     python benchmarks/htdemucs.py agree                     # stems of both commands, 4 and 6 sources: some minutes
-    python benchmarks/htdemucs.py race --seconds 60 240     # a minute of song takes one to two minutes of two cores
+    python benchmarks/htdemucs.py race --seconds 60 240     # a minute of song takes a minute or two of a core, twice
+    python benchmarks/htdemucs.py memory --minutes 2 10     # songsep alone
+
+Where other programs want the machine, give all of it one core (`taskset -c 0`) and look at processor time.
 
 Both are whole processes, the commands that users type, on the processor. The weights are random, each scale and shift
 too, in a network of htdemucs' own size: what a network computes takes as long whatever its weights are.
@@ -11,7 +14,7 @@ import argparse, hashlib, os, subprocess, sys, tempfile
 from fractions import Fraction
 from pathlib import Path
 import numpy as np, soundfile as sf
-from separate import run, song_of
+from separate import measured, song_of
 from songsep.graphs import DEMUCS_SHARES
 
 SOURCES = ['drums', 'bass', 'other', 'vocals', 'guitar', 'piano']
@@ -36,9 +39,10 @@ def contenders(checkpoint, folder):
     subprocess.run([songsep, 'models', 'import', checkpoint, '--out', folder, '--name', checkpoint.stem], check=True, stdout=subprocess.DEVNULL)
     def by_demucs(song, out):
         command = [sys.executable, '-m', 'demucs', '--repo', checkpoint.parent, '-n', checkpoint.stem.split('-')[0]]
-        return run(*command, '-d', 'cpu', '--shifts', 0, '--float32', '--clip-mode', 'none', '-o', out, song)
+        return measured(*command, '-d', 'cpu', '--shifts', 0, '--float32', '--clip-mode', 'none', '-o', out, song)
     def by_songsep(song, out):
-        return run(songsep, 'separate', song, '-o', out, '--model', folder/checkpoint.stem, '--bit-depth', 'float32', '--overwrite', '--quiet')
+        made = folder/checkpoint.stem
+        return measured(songsep, 'separate', song, '-o', out, '--model', made, '--bit-depth', 'float32', '--overwrite', '--quiet')
     return by_demucs, by_songsep
 
 def stems(folder, names): return {k: sf.read(next(folder.rglob(f'{k}.wav')), dtype='float32', always_2d=True)[0] for k in names}
@@ -58,19 +62,28 @@ def agree(args, tmp):
         print(f'{n} sources, {args.agree_seconds} s:', ', '.join(f'{k} {v:.1e}' for k,v in errors.items()), flush=True)
 
 def race(args, tmp):
-    "Seconds and peak memory, in turns"
+    "Seconds of the clock and of a processor, and peak memory, in turns; medians"
     ways = contenders(random_checkpoint(tmp, 4), tmp/'models')
-    print('| song | demucs | songsep | faster | memory of demucs | of songsep |\n|---|---|---|---|---|---|')
+    print('| song | Demucs: clock, processor | songsep: clock, processor | faster by clock, by processor | memory |\n|---|---|---|---|---|')
     for s in args.seconds:
         song = song_of(s, tmp)
-        rounds = [[way(song, tmp/'out') for way in ways] for _ in range(args.rounds)]
-        (a, x), (b, y) = ([float(np.median([r[i][j] for r in rounds])) for j in (0, 1)] for i in (0, 1))
-        print(f'| {s} s | {a:.1f} s | {b:.1f} s | {a/b:.2f} x | {x:.0f} MB | {y:.0f} MB |', flush=True)
+        rounds = np.array([[way(song, tmp/'out') for way in ways] for _ in range(args.rounds)])
+        (a, b, x), (c, d, y) = np.median(rounds, 0)
+        faster = np.median(rounds[:, 0]/rounds[:, 1], 0)
+        print(f'| {s} s | {a:.1f} s, {b:.1f} s | {c:.1f} s, {d:.1f} s | {faster[0]:.2f} x, {faster[1]:.2f} x | {x:.0f} MB, {y:.0f} MB |', flush=True)
+
+def memory(args, tmp):
+    "Peak memory of songsep, and what it takes of real time, for songs of several lengths"
+    by_songsep = contenders(random_checkpoint(tmp, 4), tmp/'models')[1]
+    for minutes in args.minutes:
+        seconds, busy, mb = by_songsep(song_of(60*minutes, tmp), tmp/'out')
+        print(f'{minutes} minutes: {mb:.0f} MB, {seconds:.0f} s of the clock, {busy:.0f} s of a processor', flush=True)
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('what', nargs='*', choices=['agree', 'race', []], default=['agree', 'race'])
+    p.add_argument('what', nargs='*', choices=['agree', 'race', 'memory', []], default=['agree', 'race'])
     p.add_argument('--seconds', type=int, nargs='+', default=[60, 240], help='lengths of the songs of the race')
+    p.add_argument('--minutes', type=int, nargs='+', default=[2, 10], help='lengths of the songs whose memory is measured')
     p.add_argument('--agree-seconds', type=int, default=12, help='length of the song whose stems are compared')
     p.add_argument('--rounds', type=int, default=1)
     args = p.parse_args()

@@ -25,13 +25,18 @@ def song_of(seconds, folder):
             left -= len(y)
     return folder/f'{seconds}.wav'
 
-def run(*command, **env):
-    "Seconds and peak MB of a process and those it waited for; this process must stay small, for a child begins with its parent's peak"
+def measured(*command, **env):
+    "Seconds, processor seconds and peak MB of a process and those it waited for; this process must stay small, for a child begins with its parent's peak"
     start, p = time.perf_counter(), subprocess.Popen([str(o) for o in command], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=os.environ | env)
     said = p.stderr.read()
     _, status, used = os.wait4(p.pid, 0)
     if status: sys.exit(f"{' '.join(map(str, command))[:300]} failed:\n{said.decode()[-2000:]}")
-    return time.perf_counter() - start, used.ru_maxrss/1024
+    return time.perf_counter() - start, used.ru_utime + used.ru_stime, used.ru_maxrss/1024
+
+def run(*command, **env):
+    "Seconds and peak MB of a process"
+    seconds, _, mb = measured(*command, **env)
+    return seconds, mb
 
 def songsep(song, out, model): return run(Path(sys.executable).with_name('songsep'), 'separate', song, '-o', out, '--model', model, '--overwrite', '--quiet')
 

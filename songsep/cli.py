@@ -603,13 +603,19 @@ def _broken(e):
     with tempfile.NamedTemporaryFile('w', prefix='songsep-', suffix='.txt', delete=False, encoding='utf-8') as f: traceback.print_exc(file=f)
     fail(f"{type(e).__name__}: {(str(e).strip() or 'no more is known').splitlines()[0][:200].rstrip('.')}. This is a fault of songsep; please report it with {f.name}.", 3)
 
+def _own_process():
+    "What holds for the whole process is set by the commands alone, and by no import"
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    os.environ['MPLBACKEND'] = 'Agg' # plots become files; a notebook's own would be inherited by what it starts
+    warnings.filterwarnings('ignore', category=FutureWarning) # what libraries have to say to each other
+    warnings.formatwarning = lambda message, *_: f'songsep: {message}\n'
+    # or Typer colours also files and pipes, where it thinks that someone wants it
+    if os.environ.get('NO_COLOR') or not sys.stdout.isatty(): os.environ['_TYPER_FORCE_DISABLE_TERMINAL'] = '1'
+
 def main():
     "The command `songsep`."
     _whole_streams()
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    warnings.filterwarnings('ignore', category=FutureWarning) # what libraries have to say to each other
-    warnings.formatwarning = lambda message, *_: f'songsep: {message}\n'
-    if os.environ.get('NO_COLOR') or not sys.stdout.isatty(): os.environ['_TYPER_FORCE_DISABLE_TERMINAL'] = '1' # or Typer colours also files and pipes, where it thinks that someone wants it
+    _own_process()
     if '--debug' in (sys.argv[:sys.argv.index('--')] if '--' in sys.argv else sys.argv):
         sys.argv.remove('--debug')
         os.environ['SONGSEP_DEBUG'] = '1' # also for processes that this one starts

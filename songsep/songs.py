@@ -478,7 +478,6 @@ def separate_demo(
     model = open_model()
     receipt, folder = separate_song(song, out, model), Path(out)/song.stem
     picture = folder/'spectrograms.png'
-    import matplotlib; matplotlib.use('Agg')
     show_separation(song, folder, receipt)[0].figure.savefig(picture, dpi=80)
     return (f"The model `{receipt['model']}` listened to {receipt['samples']/receipt['sr']:.0f} seconds of a real recording ({(DEMO/'credits.txt').read_text().strip()})\n"
             f"and gave every moment of every frequency to {' or '.join(model.stems)}, in shares that sum to one.\n"

@@ -117,14 +117,52 @@ def test_every_name_is_defined(folder):
 
 LIGHT = [o for o in NUMBERS if NUMBERS[o] < (10, '')] + [o for o in ("folder", "engines", "models", "separation", "songs", "doctor", "cli") if o in NUMBERS]
 
+STATE = '''
+import locale, logging, os, signal, socket, sys, threading, warnings
+def state():
+    env = {k: v for k,v in os.environ.items() if k != 'ORT_DISABLE_TELEMETRY'}
+    signals = [signal.getsignal(o) for o in sorted(signal.valid_signals())]
+    logs, spoken = logging.getLogger(), (warnings.showwarning, warnings.formatwarning, sys.excepthook)
+    return (env, signals, spoken, list(warnings.filters), list(logs.handlers), logs.level, locale.setlocale(locale.LC_ALL), os.getcwd(),
+            list(sys.path), socket.getdefaulttimeout(), sys.getrecursionlimit(), threading.active_count())
+import numpy # sets filters of its own
+before = state()
+'''
+
 def test_import_is_light():
+    "And leaves the process as it was"
     code = f'''import importlib, sys
 for name in {LIGHT}:
     importlib.import_module('songsep.' + name)
     heavy = [o for o in ('tensorflow', 'keras', 'torch', 'jax') if o in sys.modules]
-    if heavy: sys.exit(f'importing songsep.{{name}} loads {{heavy}}')'''
-    res = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, cwd=ROOT)
+    if heavy: sys.exit(f'importing songsep.{{name}} loads {{heavy}}')
+    if (now := state()) != before: sys.exit(f'importing songsep.{{name}} changes the process: {{[(a, b) for a,b in zip(before, now) if a != b]}}')
+from songsep.jobs import keep_memory, one_heap
+for o in (keep_memory, one_heap):
+    if o.cache_info().currsize: sys.exit(f'{{o.__name__}} ran when it was imported')'''
+    res = subprocess.run([sys.executable, '-c', STATE + code], capture_output=True, text=True, cwd=ROOT)
     assert not res.returncode, res.stderr
+
+def acts(source):
+    "Lines that a module runs when it is imported, beside those that import or define something or give it a name"
+    for node in ast.parse(source).body:
+        if isinstance(node, (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)): continue
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant): continue # a docstring
+        if isinstance(node, ast.Assign) and all(isinstance(o, (ast.Name, ast.Tuple)) for o in node.targets): continue
+        if isinstance(node, ast.With) and all(isinstance(o, (ast.Import, ast.ImportFrom)) for o in node.body): continue
+        yield ast.unparse(node).splitlines()[-1].strip()
+
+@pytest.mark.parametrize('line', ["warnings.filterwarnings('ignore')", "os.environ['A'] = '1'", 'warnings.formatwarning = f', "matplotlib.use('Agg')",
+                                  'if one_heap():\n    mallopt()'])
+def test_what_an_import_does_is_seen(line): assert list(acts('"A module."\nimport a\nb = 1\n' + line)) == [line.splitlines()[-1].strip()]
+
+def test_an_import_changes_nothing_of_the_process():
+    "But that ONNX Runtime reports nothing, which it must be told before it is loaded; the other line joins songsep's own commands"
+    found = {p.name: list(acts(p.read_text(encoding='utf-8'))) for p in LIB.rglob('*.py')}
+    assert {k: v for k,v in found.items() if v} == {
+        'core.py': ["os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')"],
+        'cli.py': ['app.add_typer(group, name=name, rich_help_panel=KEEPING)']}
+    assert not [p.name for p in LIB.rglob('*.py') if 'matplotlib.use(' in p.read_text(encoding='utf-8')] # a notebook would lose its plots
 
 # The command line
 
