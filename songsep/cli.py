@@ -571,6 +571,16 @@ def _whole_streams():
         if hasattr(stream, 'reconfigure'): stream.reconfigure(errors='backslashreplace')
         setattr(sys, name, _Patient(stream))
 
+# %% ../nbs/31_cli.ipynb #0018a
+def _own_process():
+    "What holds for the whole process is set by the commands alone, and by no import"
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    os.environ['MPLBACKEND'] = 'Agg' # plots become files; a notebook's own would be inherited by what it starts
+    warnings.filterwarnings('ignore', category=FutureWarning) # what libraries have to say to each other
+    warnings.formatwarning = lambda message, *_: f'songsep: {message}\n'
+    # or Typer colours also files and pipes, where it thinks that someone wants it
+    if os.environ.get('NO_COLOR') or not sys.stdout.isatty(): os.environ['_TYPER_FORCE_DISABLE_TERMINAL'] = '1'
+
 # %% ../nbs/31_cli.ipynb #0018
 UsageError = typer.BadParameter.__base__ # click's own, which newer versions of Typer carry inside
 
@@ -602,15 +612,6 @@ def _misused(e):
 def _broken(e):
     with tempfile.NamedTemporaryFile('w', prefix='songsep-', suffix='.txt', delete=False, encoding='utf-8') as f: traceback.print_exc(file=f)
     fail(f"{type(e).__name__}: {(str(e).strip() or 'no more is known').splitlines()[0][:200].rstrip('.')}. This is a fault of songsep; please report it with {f.name}.", 3)
-
-def _own_process():
-    "What holds for the whole process is set by the commands alone, and by no import"
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    os.environ['MPLBACKEND'] = 'Agg' # plots become files; a notebook's own would be inherited by what it starts
-    warnings.filterwarnings('ignore', category=FutureWarning) # what libraries have to say to each other
-    warnings.formatwarning = lambda message, *_: f'songsep: {message}\n'
-    # or Typer colours also files and pipes, where it thinks that someone wants it
-    if os.environ.get('NO_COLOR') or not sys.stdout.isatty(): os.environ['_TYPER_FORCE_DISABLE_TERMINAL'] = '1'
 
 def main():
     "The command `songsep`."
