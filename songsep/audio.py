@@ -68,6 +68,32 @@ def _probe_sndfile(path):
     if i.subtype not in _EXACT or not _length_is_true(path, i): return None
     return AudioInfo(path, i.samplerate, i.channels, i.frames, i.subtype.replace('ALAC', 'PCM'), slack=10*(i.format == 'PAF')) # counts in tens
 
+# %% ../nbs/01_audio.ipynb #a0045
+_CHUNK_AT = {b'RIFF': (12, 'little'), b'RF64': (12, 'little'), b'FORM': (12, 'big'), b'caff': (8, 'wide')} # where the first begins, order of bytes
+_NAME = re.compile(rb'[\w \xa9-]{4}')
+_TAGS = b'ID3', b'TAG', b'APETAGEX', b'LYRICSBEGIN', b'\0\0\0\0' # the last is padding
+
+def _after_all(f, head):
+    "Where the last chunk ends that a header counts; 0 where that can't be told"
+    size, (at, order) = os.fstat(f.fileno()).st_size, _CHUNK_AT.get(head[:4], (0, ''))
+    if head[:4] == b'.snd': return min(size, int.from_bytes(head[4:8], 'big') + int.from_bytes(head[8:12], 'big'))
+    while 0 < at < size:
+        f.seek(at - 1)
+        before, chunk = f.read(1), f.read(12)
+        if _NAME.match(before + chunk) and not _NAME.match(chunk): at, chunk = at - 1, before + chunk # some do not fill up an odd one
+        if not _NAME.match(chunk): return at
+        n = int.from_bytes(chunk[4:12 if order == 'wide' else 8], 'little' if order == 'little' else 'big')
+        if n == 0xffffffff and head[:4] == b'RF64': n = int.from_bytes(head[28:36], 'little') # of its sound
+        at += 12 + n if order == 'wide' else 8 + n + n%2
+    return min(at, size)
+
+def _goes_on(path):
+    "Does a file go on after what its header counts, with more than tags?"
+    with open(path, 'rb') as f:
+        at = _after_all(f, f.read(36))
+        f.seek(at)
+        return at and os.fstat(f.fileno()).st_size - at > 1<<16 and not f.read(11).startswith(_TAGS)
+
 # %% ../nbs/01_audio.ipynb #a005
 _CLAIMS = re.compile(r'^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)', re.M) # of WAV, AIFF, AU, W64 and RF64
 
@@ -77,12 +103,11 @@ def _length_is_true(path, i):
     if not 0 < i.frames <= most: return False
     for claimed,held in (map(int, o) for o in _CLAIMS.findall(i.extra_info)):
         unknown = claimed in _UNKNOWN or claimed == held%2**32 # or above the 4 GB that a WAV can count
-        if claimed != held and not unknown:
+        if claimed > held and not unknown:
             raise SoundError(f"{path} is damaged: its header promises {claimed} bytes of sound, the file holds {held}. Convert it again.")
-    lost = re.search(r'chunk marker.* at position (\d+)\. Exiting', i.extra_info)
-    if lost and path.stat().st_size - int(lost[1]) > 1<<16:
-        raise SoundError(f"{path} is damaged: its header promises {i.frames/i.samplerate:.2f} s of sound, but the file goes on after it with something else. "
-                         "Convert it again.")
+    if _goes_on(path):
+        raise SoundError(f"{path} is damaged: its header promises {i.frames/i.samplerate:.2f} s of sound, but the file goes on after it "
+                         "with something else. Convert it again.")
     return True
 
 # %% ../nbs/01_audio.ipynb #a007

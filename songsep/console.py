@@ -13,10 +13,9 @@ from hashlib import sha256
 from html import escape
 from itertools import groupby
 from pathlib import Path
-from tempfile import TemporaryDirectory
-import numpy as np
+import numpy as np, soundfile as sf
 from .core import SongsepError, read_json, write_aside
-from .audio import probe, read_blocks, resample, write_audio
+from .audio import probe, read_blocks, resample
 from .spectrogram import stft
 
 # %% ../nbs/25_console.ipynb #0005
@@ -32,9 +31,8 @@ def _beginning(path, seconds):
 
 def _mp3(y, sr):
     "A waveform as text for a page"
-    with TemporaryDirectory() as d:
-        write_audio(path := Path(d)/'sound.mp3', np.clip(y, -1, 1), sr)
-        return b64encode(path.read_bytes()).decode()
+    sf.write(out := io.BytesIO(), np.clip(y, -1, 1).T, sr, format='MP3')
+    return b64encode(out.getvalue()).decode()
 
 # %% ../nbs/25_console.ipynb #0007
 COLUMNS, ROWS, RANGE_DB = 800, 72, 65

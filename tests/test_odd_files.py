@@ -134,6 +134,28 @@ def test_flac_whose_length_is_unknown(tmp_path):
     patched(path, (21, bytes([b[21] & 0xf0])), (22, b'\0'*4))
     assert np.array_equal(read(path)[0], want)
 
+PLACES = {'wav': (b'data', 4, 4, 'little'), 'rf64': (b'ds64', 16, 8, 'little'), 'aiff': (b'SSND', 4, 4, 'big'), 'caf': (b'data', 4, 8, 'big'),
+    'au': (b'.snd', 8, 4, 'big')} # where the length of the sound stands
+
+@pytest.mark.parametrize('suffix', PLACES)
+def test_a_header_that_counts_a_part_of_the_sound(tmp_path, suffix):
+    path, (word, after, n, order) = tmp_path/f'a.{suffix}', PLACES[suffix]
+    sf.write(path, noise().T, SR, format=suffix.upper(), subtype='PCM_16')
+    at = path.read_bytes().index(word) + after
+    patched(path, (at, (100_000).to_bytes(n, order)))
+    refused(path, 'goes on after it')
+
+@pytest.mark.parametrize('suffix', PLACES)
+def test_what_follows_the_sound_may_be_long(tmp_path, suffix):
+    path, riff, picture = tmp_path/f'a.{suffix}', suffix in ('wav', 'rf64'), bytes(range(256))*400
+    samples = 10001 if riff else 10000 # some writers fill up an odd chunk, some don't
+    sf.write(path, noise(channels=1).T[:samples], SR, format=suffix.upper(), subtype='PCM_U8' if riff else 'PCM_S8')
+    sound = path.read_bytes()[:-1] if riff else path.read_bytes()
+    chunk = b'LIST' + len(picture).to_bytes(8 if suffix == 'caf' else 4, PLACES[suffix][3]) + picture
+    for tail in (APE + picture, bytes(100_000), *([] if suffix == 'au' else [chunk]), *([b'\0' + chunk] if riff else [])):
+        path.write_bytes(sound + tail)
+        assert read(path)[0].shape == (1, samples)
+
 APE = b'APETAGEX\xd0\x07\0\0\x40\x1f\0\0\1\0\0\0\0\0\0\xa0' + b'\0'*8
 TAILS = {'ID3v1': b'TAG' + b'\0'*125, 'APE': APE + b'\x41'*8000, 'Lyrics3': b'LYRICSBEGIN' + b'la '*3000 + b'009011LYRICS200'}
 

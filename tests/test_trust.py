@@ -383,3 +383,9 @@ def test_what_a_killed_process_left_is_removed_by_the_next(tmp_path, name, left)
     (tmp_path/'.b.part').touch()
     assert not aside(tmp_path/name).exists()
     assert sorted(tmp_path.iterdir()) == sorted([alive, elsewhere, tmp_path/'.b.part'])
+
+def test_a_console_makes_no_files_that_a_kill_would_leave(tmp_path, monkeypatch):
+    import tempfile
+    from songsep.console import console_page
+    monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path/'nowhere'))
+    assert '<h2' in console_page({'x': song(tmp_path/'x.wav')})

@@ -3,12 +3,14 @@
     python tests/torture/crashes.py                     # 200 moments over all works and all ends
     python tests/torture/crashes.py separate train --moments 50 --seed 3
 
-An end is SIGKILL, SIGTERM, Ctrl-C, a disk that is too small, or a worker of a Dask cluster that is lost. A run that was ended is
-started again until one is through; what is there then must be what an undisturbed run leaves, to the byte where the work promises it, and no
-other file. After every end, what has its final name must be whole. The works are the commands that users type, on toy data, in processes forked
-from one that has imported everything, so that the moments fall into the work. A full disk needs the right to mount one.
+An end is SIGKILL, SIGTERM, Ctrl-C, a disk that is too small, or a worker of a Dask cluster that is lost. A run that
+was ended is started again until one is through; what is there then must be what an undisturbed run leaves, to the
+byte where the work promises it, and no other file. After every end, what has its final name must be whole. The app is
+ended while a visitor uploads a song and waits for its stems, and visitors cancel, or lose the connection while they
+upload. The works are the commands that users type, on toy data, in processes forked from one that has imported
+everything, so that the moments fall into the work. A full disk needs the right to mount one.
 """
-import argparse, hashlib, json, os, re, shutil, signal, subprocess, sys, tempfile, threading, time
+import argparse, hashlib, http.client, json, os, re, shutil, signal, subprocess, sys, tempfile, threading, time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -18,7 +20,7 @@ import numpy as np
 
 SMALL = '--sr 8000 --segment 1 --n-fft 512 --hop-length 128 --no-phase'.split()
 SIGNALS = dict(kill=signal.SIGKILL, term=signal.SIGTERM, stop=signal.SIGINT)
-ENDS = (*SIGNALS, 'disk', 'worker')
+ENDS = (*SIGNALS, 'disk', 'worker', 'cancel', 'cut')
 
 # Processes
 
@@ -75,7 +77,7 @@ def listed(folder): return sorted(str(o.relative_to(folder)) for o in folder.rgl
 def plain(receipt): return {k: v for k,v in json.loads(receipt.read_text()).items() if k not in ('seconds', 'times_real_time', 'versions', 'remarks')}
 
 class Work:
-    turn = 0
+    turn, ends = 0, (*SIGNALS, 'disk')
     def __init__(self, things): self.things, self.whole = things, None
     def start(self, folder, **kw):
         "The process that is at work in a folder"
@@ -86,7 +88,7 @@ class Work:
 
 class Prepare(Work):
     "Songs to a store, in one process or two"
-    name = 'prepare'
+    name, ends = 'prepare', (*SIGNALS, 'disk', 'worker')
     def do(self, folder, dask=None):
         cluster = ['--dask', dask] if dask else ['--jobs', 2 if self.turn%8 == 7 else 1]
         command('prepare', self.things/'toys', '-o', folder/'a.h5', *cluster, *SMALL)
@@ -109,7 +111,7 @@ class Prepare(Work):
 
 class Separate(Work):
     "A song and a short one to stems and receipts"
-    name = 'separate'
+    name, ends = 'separate', (*SIGNALS, 'disk', 'worker')
     def do(self, folder, dask=None): command('separate', self.things/'song.wav', self.things/'short.flac', '-o', folder, *(['--dask', dask] if dask else []))
     def look(self, folder): return super().look(folder) | {str(o.relative_to(folder)): plain(o) for o in folder.rglob('separation.json')}
     def damaged(self, folder):
@@ -165,7 +167,60 @@ class Slow(BaseHTTPRequestHandler):
                 time.sleep(.01)
     def log_message(self, *args): pass
 
-WORKS = {o.name: o for o in (Prepare, Separate, Train, Pull)}
+class Visitor:
+    "What the app sees of a browser"
+    def __init__(self, address):
+        self.host, self.cookie = address.removeprefix('http://'), ''
+        self.cookie = self.ask('GET', '/')[2]['Set-Cookie'].split(';')[0]
+    def ask(self, method, path, body=None):
+        "Status, bytes and headers of an answer"
+        c = http.client.HTTPConnection(self.host, timeout=60)
+        try:
+            c.request(method, path, body, {'Cookie': self.cookie} if self.cookie else {})
+            answer = c.getresponse()
+            return answer.status, answer.read(), answer.headers
+        finally: c.close()
+    def told(self, method, path, said=None):
+        "What an answer says; an error of the server's own is a fault"
+        status, text, _ = self.ask(method, path, said if isinstance(said, bytes) else said and json.dumps(said))
+        if status not in (200, 400): raise RuntimeError(f'{method} {path} gives {status}: {text[:200]}')
+        return json.loads(text)
+    def half(self, song, share):
+        "An upload whose connection is lost"
+        c = http.client.HTTPConnection(self.host, timeout=60)
+        c.putrequest('PUT', '/songs?name=half.wav')
+        for k,v in {'Cookie': self.cookie, 'Content-Length': len(song)}.items(): c.putheader(k, v)
+        c.endheaders()
+        c.send(song[:int(share*len(song))])
+        c.close()
+    def visit(self, song):
+        "Bring a song, have it separated and take the stems: sum of their bytes by name, or what was said instead"
+        if error := self.told('PUT', '/songs?name=song.wav', song).get('error'): return error
+        asked = dict(song='song.wav', model='drums', format='wav')
+        if error := self.told('POST', '/separate', asked).get('error'): return error
+        while (news := self.told('GET', '/news'))['state'] in ('waiting', 'working'): time.sleep(.02)
+        if news['state'] != 'done': return news['error'] or news['state']
+        result = self.told('GET', '/page')['results'][0]
+        stems = {k: self.ask('GET', f"/results/{result['number']}/stem?stem={k}")[1] for k in result['stems']}
+        return {k: hashlib.sha256(o).hexdigest() for k,o in stems.items()}
+
+class App(Work):
+    "The app, and a visitor who wants the stems of a song"
+    name, ends = 'app', (*SIGNALS, 'disk', 'cancel', 'cut')
+    def do(self, folder):
+        os.environ['TMPDIR'], tempfile.tempdir = str(folder), None
+        command('app', '--no-browser', '--port', 0, '--root', self.things/'project')
+    def serve(self, folder):
+        "The process, and the address that it prints"
+        (said := folder.with_suffix('.out')).unlink(missing_ok=True) # of the server before
+        pid = self.start(folder)
+        while not (said.exists() and said.read_text().startswith('http')):
+            if os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                raise RuntimeError(folder.with_suffix('.err').read_text())
+            time.sleep(.01)
+        return pid, said.read_text().split()[0]
+
+WORKS = {o.name: o for o in (Prepare, Separate, Train, Pull, App)}
 
 # What they need
 
@@ -173,6 +228,7 @@ def things(folder, works):
     "Songs, a store, a model behind a server"
     import soundfile as sf
     toy_graph(folder)
+    (folder/'project').mkdir()
     if {*works} == {'pull'}: return
     from songsep.core import Config
     from songsep.prepare import prepare
@@ -311,6 +367,80 @@ class Bench:
         self.fault(self.work.damaged(folder), folder)
         if not code: self.compare(folder)
 
+class AppBench(Bench):
+    "The app, and moments at which it ends or a visitor goes"
+    def __init__(self, work, place, rng, cluster=None):
+        self.work, self.place, self.rng, self.n, self.faults = work, place, rng, 0, []
+        self.song, self.project = (work.things/'song.wav').read_bytes(), listed(work.things)
+        with disk(self.new().with_name('undisturbed'), 300 << 20) as mounted:
+            self.can_mount, folder, start = bool(mounted), mounted or self.new(), time.monotonic()
+            pid, address = work.serve(folder)
+            work.whole, self.seconds = Visitor(address).visit(self.song), time.monotonic() - start
+            self.most = shutil.disk_usage(folder).used
+            self.over(pid, folder)
+            if self.faults or not isinstance(work.whole, dict):
+                raise RuntimeError(f'the app fails undisturbed: {work.whole} {self.faults}')
+    def over(self, pid, folder, end='term'):
+        "End a server that can say goodbye; nothing of it may stay"
+        code = ended(pid, 0, SIGNALS[end])
+        said, left = folder.with_suffix('.err').read_text().strip(), listed(folder) + listed(self.work.things)
+        left = [o for o in left if o not in self.project]
+        if said or left or code != dict(term=-15, stop=0)[end]:
+            self.fault(f'{end} gives {code}, and leaves {left[:5]}: {said[-600:]}', folder)
+    def through(self, address, folder):
+        "A visitor gets what visitors get"
+        got = Visitor(address).visit(self.song)
+        if got != self.work.whole: self.fault(f'another visitor gets {got}', folder)
+    def chain(self, ends):
+        for end in ends:
+            folder = self.new()
+            pid, address = self.work.serve(folder)
+            def visit():
+                with suppress(OSError, http.client.HTTPException): Visitor(address).visit(self.song)
+            visiting = threading.Thread(target=visit)
+            visiting.start()
+            time.sleep(self.rng.uniform(0, self.seconds))
+            self.over(pid, folder, end) if end != 'kill' else ended(pid, 0, SIGNALS[end])
+            visiting.join()
+            for o in folder.iterdir(): os.utime(o, (0, 0)) # a minute later
+            pid, address = self.work.serve(folder)
+            if len(found := list(folder.iterdir())) != 1: self.fault(f'the next server leaves {found}', folder)
+            self.through(address, folder)
+            self.over(pid, folder)
+            yield end
+    def full(self):
+        self.n += 1
+        with disk(self.place/f'{self.work.name}{self.n}', self.rng.uniform(.05, 1.1)*self.most) as folder:
+            pid, address = self.work.serve(folder)
+            said = Visitor(address).visit(self.song)
+            if said != self.work.whole and not re.search('is full: |GB left', str(said)):
+                self.fault(f'a full disk gives {said}', folder)
+            larger(folder)
+            self.through(address, folder)
+            self.over(pid, folder)
+    def leave(self, end):
+        "A visitor cancels, or is lost while the song comes"
+        folder = self.new()
+        pid, address = self.work.serve(folder)
+        visitor = Visitor(address)
+        if end == 'cut': visitor.half(self.song, self.rng.uniform(0, 1))
+        else:
+            said, moment = [], self.rng.uniform(0, self.seconds)
+            visiting = threading.Thread(target=lambda: said.append(visitor.visit(self.song)))
+            visiting.start()
+            time.sleep(moment)
+            visitor.told('POST', '/cancel', {})
+            visiting.join()
+            if said not in ([self.work.whole], ['cancelled']):
+                self.fault(f'cancelled after {moment:.2f} s: {said}', folder)
+            left = [o for o in listed(folder) if '/results/' in o] if said == ['cancelled'] else []
+            if left: self.fault(f'cancelled, and {left} are there', folder)
+        if (got := visitor.visit(self.song)) != self.work.whole: self.fault(f'after {end}: {got}', folder)
+        left = [o for o in listed(folder) if '.part' in o or 'half' in o]
+        if left: self.fault(f'after {end} {left} are there', folder)
+        self.through(address, folder)
+        self.over(pid, folder)
+
 def differs(want, got):
     keys = [k for k in want.keys() | got.keys() if want.get(k) != got.get(k)]
     return '; '.join(f'{k}: {str(want.get(k))[:200]} became {str(got.get(k))[:200]}' for k in keys[:3])
@@ -325,13 +455,15 @@ def run(works, moments, seed=0, say=print, ends=ENDS):
         for name in works:
             work, share = WORKS[name](made), moments//len(works) + (moments%len(works) > [*works].index(name))
             work.port = port
-            bench = Bench(work, Path(d)/name, rng)
-            ways = [o for o in ends if o in SIGNALS or o == 'disk' and bench.can_mount or o == 'worker' and name in ('prepare', 'separate')]
+            bench = (AppBench if name == 'app' else Bench)(work, Path(d)/name, rng)
+            ways = [o for o in work.ends if o in ends and (o != 'disk' or bench.can_mount)]
             todo = Counter(ways[i%len(ways)] for i in range(share))
             signals = [o for o in SIGNALS for _ in range(todo[o])]
             rng.shuffle(signals)
             for end in bench.chain(signals): counts[name, str(end)] += 1
             for _ in range(todo['disk']): bench.full(); counts[name, 'disk'] += 1
+            for end in ('cancel', 'cut'):
+                for _ in range(todo[end]): bench.leave(end); counts[name, end] += 1
             if todo['worker']:
                 bench.cluster = Cluster(Path(d))
                 try:
@@ -344,7 +476,9 @@ def run(works, moments, seed=0, say=print, ends=ENDS):
 def imports(works):
     "What is loaded before processes are forked"
     yield from ('onnxruntime', 'requests', 'pooch', 'psutil', 'songsep.cli', 'songsep.pull')
-    if {*works} & {'separate', 'prepare'}: yield from ('av', 'mutagen', 'scipy.signal', 'soundfile', 'soxr', 'h5py', 'songsep.prepare', 'songsep.songs')
+    if {*works} & {'separate', 'prepare', 'app'}:
+        yield from ('av', 'mutagen', 'scipy.signal', 'soundfile', 'soxr', 'h5py', 'songsep.prepare', 'songsep.songs')
+    if 'app' in works: yield from ('starlette.applications', 'starlette.responses', 'uvicorn', 'songsep.server')
     if 'train' in works: yield from ('keras', 'songsep.training', 'songsep.export', 'matplotlib.figure')
 
 def main():
