@@ -1,11 +1,18 @@
 "What goes to a machine with a GPU and no network: tools/gpu.py."
-import json, runpy, tarfile, threading
+import json, runpy, sys, tarfile
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf
 from songsep.synth.midi import Part, toy_midi
-from songsep.synth.samplers import DrumKit
+from songsep.synth.samplers import DrumKit, SoundFont, find_soundfonts
 
 TOOLS = Path(__file__).resolve().parent.parent/'tools'
+
+@pytest.fixture(scope='module', autouse=True)
+def beside():
+    "Scripts import each other"
+    sys.path.insert(0, str(TOOLS))
+    yield
+    sys.path.remove(str(TOOLS))
 
 @pytest.fixture(scope='module')
 def gpu(): return runpy.run_path(str(TOOLS/'gpu.py'))
@@ -47,16 +54,55 @@ def test_what_has_no_room_stays_here(gpu, data, tmp_path):
     assert 'kits/recorded/one' not in taken and not (tmp_path/'kits/recorded/one').exists()
     assert any('more than there is room for' in o for o in left_out)
 
-def test_weights_are_brought_home_whole(gpu, tmp_path):
-    "Weights and description are written one after the other; a pair that does not agree is not copied"
-    from hashlib import sha256
-    folder, out, stop = tmp_path/'model', tmp_path/'out', threading.Event()
-    folder.mkdir()
-    (folder/'model.weights.h5').write_bytes(b'new')
-    (folder/'model.json').write_text(json.dumps(dict(weights_sha256=sha256(b'old').hexdigest())))
-    stop.set()
-    gpu['keep_copying'](folder, out, stop)
-    assert not out.exists()
-    (folder/'model.json').write_text(json.dumps(dict(weights_sha256=sha256(b'new').hexdigest())))
-    gpu['keep_copying'](folder, out, stop)
-    assert gpu['whole'](out)
+def test_a_packed_soundfont_is_smaller_and_sounds_the_same(gpu, tmp_path):
+    "PCM becomes Ogg, and its loops are counted from another place"
+    from fonts import pack_font
+    font = next((o for o in find_soundfonts() if o.suffix == '.sf2' and o.stat().st_size < 10<<20), None)
+    if font is None: pytest.skip('no small sf2 on this machine')
+    pack_font(font, tmp_path/'packed.sf3', worse=.6)
+    assert (tmp_path/'packed.sf3').stat().st_size < .7*font.stat().st_size
+    for program,key in ((0, 60), (33, 36), (81, 72)): # the last is a loop of a few samples
+        a, b = (SoundFont(o).tone(Part(program, ()), key, 100, .5)[0] for o in (font, tmp_path/'packed.sf3'))
+        n = min(len(a), len(b), 20000)
+        assert np.corrcoef(a[:n], b[:n])[0, 1] > .9
+
+def test_weights_go_to_pytorch_and_back():
+    from networks import BINS, FRAMES, keras_numbers, set_weights
+    from songsep.unet import tfc_tdf_unet
+    a, b = (tfc_tdf_unet(BINS, FRAMES, 2, filters=3, levels=2) for _ in range(2))
+    S = np.random.default_rng(0).random((1, BINS, FRAMES, 1), 'float32')
+    set_weights(b, keras_numbers(a, 2), 2)
+    np.testing.assert_array_equal(a(S), b(S))
+
+def test_the_network_of_pytorch_is_ours():
+    torch = pytest.importorskip('torch')
+    from networks import BINS, FRAMES, set_weights, torch_net, torch_weights
+    from songsep.unet import tfc_tdf_unet
+    for output,n in (('mask', 2), ('shares', 5)):
+        net, ours = torch_net(4, 3, n, output), tfc_tdf_unet(BINS, FRAMES, n, filters=4, levels=3, output=output)
+        numbers = [torch.rand_like(w) - .1*(w.ndim > 1) for w in torch_weights(net)]
+        with torch.no_grad():
+            for w,v in zip(torch_weights(net), numbers): w.copy_(v)
+        set_weights(ours, [v.numpy() for v in numbers], 3)
+        S = torch.rand(1, BINS, FRAMES)
+        with torch.no_grad(): masked = net.eval()(S)*S[:, None]
+        np.testing.assert_allclose(masked.permute(0, 2, 3, 1).numpy(), ours(S.numpy()[..., None]), atol=1e-4)
+
+def test_examples_come_from_where_a_role_sounds():
+    torch = pytest.importorskip('torch')
+    from device import LENGTH, ROLES, Pool, Studio, draw_kits, draw_songs, within_phase
+    rows = np.zeros((len(ROLES), 8*LENGTH), 'int16')
+    rng = np.random.default_rng(0)
+    for k in range(len(ROLES)): rows[k, k%3*LENGTH:(k%3 + 4)*LENGTH] = rng.integers(-9999, 9999, 4*LENGTH)
+    pool, studio = Pool(torch, 'cpu', .03), Studio(torch, 'cpu')
+    for kind in ('song', 'drummer', 'machine'): assert pool.add(rows[:, :5*LENGTH + 7], kind)
+    assert pool.add(rows, 'recorded') and not pool.add(np.tile(rows, (1, 30)), 'song')
+    pool.refresh()
+    start = pool.draw('bass', dict(song=1.), 4)
+    sound, ones = pool.read('bass', start, torch.ones(4)), torch.ones(4)
+    whole = pool.flat.view(len(ROLES), -1)[ROLES.index('bass')]
+    assert torch.equal(sound[1], whole[start[1]:start[1]+LENGTH]/32768) and (sound.square().mean(1) > 1e-3*ones).all()
+    for draw in (draw_songs, draw_kits):
+        D = draw(pool, studio, 2)
+        kept, X = within_phase(D, D.sum(1)), D.sum(1).abs()
+        assert D.shape[:2] == (2, 5) and (kept >= 0).all() and (kept <= X[:, None]).all() and X.max() > 1
