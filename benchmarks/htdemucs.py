@@ -3,14 +3,15 @@
     pip install demucs onnx                               # PyTorch comes with it
     python benchmarks/htdemucs.py agree                     # stems of both commands, 4 and 6 sources: some minutes
     python benchmarks/htdemucs.py race --seconds 60 240     # a minute of song takes a minute or two of a core, twice
-    python benchmarks/htdemucs.py memory --minutes 2 10     # songsep alone
+    python benchmarks/htdemucs.py memory --minutes 2 10     # songsep alone; a quarter of an hour of one core
+    python benchmarks/htdemucs.py memory --empty            # the same with a graph that computes nothing: a minute
 
 Where other programs want the machine, give all of it one core (`taskset -c 0`) and look at processor time.
 
 Both are whole processes, the commands that users type, on the processor. The weights are random, each scale and shift
 too, in a network of htdemucs' own size: what a network computes takes as long whatever its weights are.
 """
-import argparse, hashlib, os, subprocess, sys, tempfile
+import argparse, hashlib, shutil, subprocess, sys, tempfile
 from fractions import Fraction
 from pathlib import Path
 import numpy as np, soundfile as sf
@@ -42,6 +43,7 @@ def contenders(checkpoint, folder):
         return measured(*command, '-d', 'cpu', '--shifts', 0, '--float32', '--clip-mode', 'none', '-o', out, song)
     def by_songsep(song, out):
         made = folder/checkpoint.stem
+        shutil.rmtree(out, ignore_errors=True) # what is there already would not be computed again
         return measured(songsep, 'separate', song, '-o', out, '--model', made, '--bit-depth', 'float32', '--overwrite', '--quiet')
     return by_demucs, by_songsep
 
@@ -72,9 +74,24 @@ def race(args, tmp):
         faster = np.median(rounds[:, 0]/rounds[:, 1], 0)
         print(f'| {s} s | {a:.1f} s, {b:.1f} s | {c:.1f} s, {d:.1f} s | {faster[0]:.2f} x, {faster[1]:.2f} x | {x:.0f} MB, {y:.0f} MB |', flush=True)
 
+def empty_graph(path, n=4, samples=343980, bins=2048):
+    "Inputs and outputs of HTDemucs, and nothing between that takes time or memory: each stem is a tenth of the song"
+    import onnx
+    from onnx import helper, numpy_helper
+    info = lambda name, *shape: helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+    frames, make, nodes = -(-samples//(bins//2)), helper.make_node, []
+    for k in ('sound', 'picture'):
+        nodes += [make('Mul', [k, 'part'], [f'{k}_part']), make('Unsqueeze', [f'{k}_part', 'axis'], [f'{k}_one']), make('Concat', [f'{k}_one']*n, [f'{k}s'], axis=1)]
+    constants = [numpy_helper.from_array(np.float32([.05]), 'part'), numpy_helper.from_array(np.int64([1]), 'axis')]
+    graph = helper.make_graph(nodes, 'empty', [info('sound', 1, 2, samples), info('picture', 1, 4, bins, frames)],
+                              [info('pictures', 1, n, 4, bins, frames), info('sounds', 1, n, 2, samples)], constants)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), path)
+    return path
+
 def memory(args, tmp):
-    "Peak memory of songsep, and what it takes of real time, for songs of several lengths"
-    by_songsep = contenders(random_checkpoint(tmp, 4), tmp/'models')[1]
+    "Peak memory for songs of several lengths; with --empty, of all that is not the network"
+    source = empty_graph(tmp/'empty.onnx') if args.empty else random_checkpoint(tmp, 4)
+    by_songsep = contenders(source, tmp/'models')[1]
     for minutes in args.minutes:
         seconds, busy, mb = by_songsep(song_of(60*minutes, tmp), tmp/'out')
         print(f'{minutes} minutes: {mb:.0f} MB, {seconds:.0f} s of the clock, {busy:.0f} s of a processor', flush=True)
@@ -84,6 +101,7 @@ def main():
     p.add_argument('what', nargs='*', choices=['agree', 'race', 'memory', []], default=['agree', 'race'])
     p.add_argument('--seconds', type=int, nargs='+', default=[60, 240], help='lengths of the songs of the race')
     p.add_argument('--minutes', type=int, nargs='+', default=[2, 10], help='lengths of the songs whose memory is measured')
+    p.add_argument('--empty', action='store_true', help='measure memory with a graph that computes nothing')
     p.add_argument('--agree-seconds', type=int, default=12, help='length of the song whose stems are compared')
     p.add_argument('--rounds', type=int, default=1)
     args = p.parse_args()

@@ -448,9 +448,9 @@ def models_import(
     name:Annotated[Optional[str], typer.Option(help='Name of the model')]=None,
     out:Models=Path('saved_models'),
     stems:Annotated[Optional[str], typer.Option(help='Names of its stems in order; of MDX-Net, the stem and the rest', show_default='the usual ones')]=None,
-    n_fft:Annotated[Optional[int], typer.Option(help='MDX-Net: frame length, samples', show_default='6144')]=None,
+    n_fft:Annotated[Optional[int], typer.Option(help='MDX-Net: frame length, samples', show_default='known of published graphs')]=None,
     hop_length:Annotated[Optional[int], typer.Option(help='MDX-Net: step between frames, samples', show_default='1024')]=None,
-    compensate:Annotated[Optional[float], typer.Option(help='MDX-Net: by how much its answer is made louder, a factor', show_default='1')]=None
+    compensate:Annotated[Optional[float], typer.Option(help='MDX-Net: by how much its answer is made louder, a factor', show_default='known of published graphs, else 1')]=None
 ):
     "Make a model of weights from elsewhere."
     from songsep.pull import import_model

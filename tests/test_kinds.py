@@ -1,4 +1,5 @@
 "Whatever a network hears, magnitudes, complex spectrograms or sound: a song comes back whole, at any rate, in any format, after any kill."
+import hashlib
 from pathlib import Path
 import numpy as np, onnx, pytest, soundfile as sf
 from onnx import helper, numpy_helper
@@ -6,7 +7,7 @@ from songsep import pull
 from songsep.core import Config, SongsepError, read_json, sha256
 from songsep.engines import checksum, find_device
 from songsep.folder import ModelSpec, write_spec
-from songsep.graphs import DEMUCS_LICENCE, demucs_spec, graph_shapes, import_graph, mdx_spec
+from songsep.graphs import DEMUCS_LICENCE, MDX_PUBLISHED, demucs_spec, import_graph, mdx_fingerprint, mdx_spec
 from songsep.kinds import KINDS, Inner
 from songsep.models import Model, open_model
 from songsep.separation import resume_at, separate_blocks
@@ -31,6 +32,18 @@ def graph(path, kind):
     g = helper.make_graph(nodes, kind, [info('x', shape)], [info('y', out)], constants)
     onnx.save(helper.make_model(g, opset_imports=[helper.make_opsetid('', 18)], ir_version=9), path)
     return spec
+
+def demucs_graph(path, n, samples=44100, bins=512):
+    "Of HTDemucs' form: each stem is a tenth of the song, half of it as sound and half as spectrogram"
+    info = lambda name, *shape: helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+    frames, node = -(-samples//(bins//2)), helper.make_node
+    nodes = [o for k in ('sound', 'picture') for o in (node('Mul', [k, 'part'], [f'{k}_part']), node('Unsqueeze', [f'{k}_part', 'axis'], [f'{k}_one']),
+                                                       node('Concat', [f'{k}_one']*n, [f'{k}s'], axis=1))]
+    constants = [numpy_helper.from_array(np.float32([.05]), 'part'), numpy_helper.from_array(np.int64([1]), 'axis')]
+    g = helper.make_graph(nodes, 'demucs', [info('sound', 1, 2, samples), info('picture', 1, 4, bins, frames)],
+                          [info('pictures', 1, n, 4, bins, frames), info('sounds', 1, n, 2, samples)], constants)
+    onnx.save(helper.make_model(g, opset_imports=[helper.make_opsetid('', 18)], ir_version=9), path)
+    return path
 
 @pytest.fixture(scope='module', params=KINDS)
 def model(request, tmp_path_factory):
@@ -149,16 +162,59 @@ def test_an_imported_graph_says_its_licence(tmp_path):
     sf.write(tmp_path/'song.wav', noise(2, 44100).T, 44100)
     assert separate_song(tmp_path/'song.wav', tmp_path/'out', open_model(folder))['licence'] == 'For my friends only.'
     assert read_json(tmp_path/'out'/'song'/'separation.json')['licence'] == 'For my friends only.'
-    with pytest.raises(SongsepError, match='exists already'): import_graph(tmp_path/'g.onnx', tmp_path, 'mine')
+    with pytest.raises(SongsepError, match='exists already'): import_graph(tmp_path/'g.onnx', tmp_path, 'mine', n_fft=1024, hop_length=256)
     with pytest.raises(SongsepError, match='--engine onnx'): open_model(folder, 'keras')
     (tmp_path/'bad.onnx').write_bytes((tmp_path/'g.onnx').read_bytes()[:60])
     with pytest.raises(SongsepError): import_graph(tmp_path/'bad.onnx', tmp_path)
     assert not list(tmp_path.glob('.*'))
 
+SHAPES_PUBLISHED = { # (bins, frames) that the registry of Ultimate Vocal Remover says of them
+    **dict.fromkeys(['UVR_MDXNET_1_9703', 'UVR_MDXNET_2_9682', 'UVR_MDXNET_3_9662', 'UVR_MDXNET_9482', 'UVR_MDXNET_KARA', 'UVR_MDXNET_KARA_2',
+                     'kuielab_b_vocals', 'kuielab_b_bass', 'kuielab_b_other'], (2048, 256)),
+    **dict.fromkeys(['UVR-MDX-NET-Inst_HQ_3', 'UVR-MDX-NET-Voc_FT', 'Kim_Vocal_1', 'Kim_Vocal_2', 'Kim_Inst'], (3072, 256)),
+    **dict.fromkeys(['UVR-MDX-NET-Inst_HQ_4', 'UVR-MDX-NET-Inst_HQ_5', 'UVR-MDX-NET_Crowd_HQ_1'], (2560, 256)),
+    **dict.fromkeys(['kuielab_a_vocals', 'kuielab_a_drums', 'kuielab_a_bass', 'kuielab_a_other'], (2048, 512)),
+    'Reverb_HQ_By_FoxJoy': (3072, 512), 'kuielab_b_drums': (2048, 128)}
+
+def whole_graph(path, bins, frames):
+    "The song as it is, in a graph of MDX-Net's form"
+    info = lambda name: helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ['batch', 4, bins, frames])
+    g = helper.make_graph([helper.make_node('Mul', ['x', 'one'], ['y'])], 'whole', [info('x')], [info('y')], [numpy_helper.from_array(np.float32([1]), 'one')])
+    onnx.save(helper.make_model(g, opset_imports=[helper.make_opsetid('', 18)], ir_version=9), path)
+    return path
+
+def test_published_graphs_have_settings_that_fit_their_shapes():
+    assert {o[0] for o in MDX_PUBLISHED.values()} == set(SHAPES_PUBLISHED)
+    for name,target,rest,n_fft,gain in MDX_PUBLISHED.values():
+        bins, frames = SHAPES_PUBLISHED[name]
+        spec = mdx_spec(([(1, 4, bins, frames)],)*2, name, target, rest, n_fft, compensate=gain)
+        assert (spec.config.n_bins, spec.config.n_frames, spec.stems) == (bins, frames, [target, rest]) and 1 <= gain < 1.1
+
+@pytest.mark.parametrize('name', ['kuielab_b_drums', 'UVR-MDX-NET-Inst_HQ_4'])
+def test_a_published_graph_needs_no_options(tmp_path, monkeypatch, name):
+    "Generated graphs of their shapes: the answer is the song below its topmost bin, louder by the gain"
+    _, target, rest, n_fft, gain = published = next(o for o in MDX_PUBLISHED.values() if o[0] == name)
+    path = whole_graph(tmp_path/'g.onnx', *SHAPES_PUBLISHED[name])
+    with pytest.raises(SongsepError, match='--n-fft'): import_graph(path, tmp_path)
+    monkeypatch.setitem(MDX_PUBLISHED, mdx_fingerprint(path), published)
+    model = open_model(import_graph(path, tmp_path/'models'))
+    y = np.sin(2*np.pi*1000*np.arange(100_000)/44100)[None].repeat(2, 0).astype('float32')
+    got = whole(y, 44100, model)
+    assert model.spec.stems == [target, rest] and db((got[0] - gain*y)[:, 10_000:-10_000]) < -60 and db(got.sum(0) - y) < -100
+    louder = open_model(import_graph(path, tmp_path/'models', 'other', ['a', 'b'], compensate=1.5)).spec # what is said comes first
+    assert louder.stems == ['a', 'b'] and louder.arguments['compensate'] == 1.5 and louder.config.n_fft == n_fft
+
+def test_a_fingerprint_is_of_the_end_of_a_file(tmp_path):
+    (tmp_path/'a').write_bytes(b'x' + b'y'*10_240_000)
+    (tmp_path/'b').write_bytes(b'z'*99 + b'y'*10_240_000)
+    (tmp_path/'c').write_bytes(b'y')
+    assert mdx_fingerprint(tmp_path/'a') == mdx_fingerprint(tmp_path/'b') == hashlib.md5(b'y'*10_240_000).hexdigest()
+    assert mdx_fingerprint(tmp_path/'c') == hashlib.md5(b'y').hexdigest()
+
 def test_a_checkpoint_becomes_a_model_by_way_of_a_graph(tmp_path, monkeypatch):
     "With Demucs' own part replaced, so that it runs where Demucs is missing"
     def export(path, out):
-        graph(out, 'complex')
+        demucs_graph(out, 2)
         return ['vocals', 'band']
     monkeypatch.setattr(pull, 'export_demucs', export)
     for name,licence in (('mine.th', None), ('955717e8-8726e21a.safetensors', DEMUCS_LICENCE)):
