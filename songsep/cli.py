@@ -175,7 +175,7 @@ def separate(
     filename = _one_of('file names', FILENAME, filename=filename, filename_format=filename_format)
     output = Output(tuple(stems.split(',')) if stems else (), tuple(mix or ()), two_stems, fmt, depth, filename)
     done = separate_songs(songs, out, model, output, engine, overwrite, resume, dask, _say(quiet or as_json), quiet, device, stream, _thens(then))
-    if report: _write_consoles(done, songs, out, output, _say(quiet or as_json))
+    if report: _write_consoles(done, songs, out, output, _say(quiet or as_json), quiet)
     if as_json: _print_json(_receipts(done, out, output))
     _fail_for(done, quiet or as_json)
 
@@ -185,13 +185,17 @@ def _receipts(done, out, output):
     return {'songs': {k: r | {'files': {s: folder(k)/f for s,f in r['files'].items()}} for k,r in done.items() if isinstance(r, dict)},
             'failed': {k: str(r) for k,r in done.items() if isinstance(r, Exception)}}
 
-def _write_consoles(done, songs, out, output, say):
+def _write_consoles(done, songs, out, output, say, quiet):
     "A page for each song that was separated"
     from songsep.console import write_console
     from songsep.songs import find_songs
+    from tqdm.auto import tqdm
     for name,path in find_songs(songs, out).items():
         receipt, page = (out/output.path(name, *o) for o in (('separation', 'json'), ('console', 'html')))
-        if isinstance(done[name], dict): say(f"{write_console(page, receipt, path)}: open it in a browser")
+        if not isinstance(done[name], dict): continue
+        with tqdm(total=100, desc=f'{name}, console', unit='%', disable=True if quiet else None, leave=False) as bar:
+            write_console(page, receipt, path, lambda share: bar.update(int(100*share) - bar.n))
+        say(f"{page}: open it in a browser")
 
 def _fail_for(done, tell):
     "End with the right exit code: a song that failed was named where it failed"

@@ -126,8 +126,7 @@ def take_apart(
     receipt = separate_song(song, out, model, output, overwrite=True, progress=tell)
     tell(0, 'drawing')
     folder = Path(out)/Path(output.path(Path(song).stem, 'separation', 'json')).parent
-    write_console(folder/'console.html', folder, song)
-    tell(1, 'drawing')
+    write_console(folder/'console.html', folder, song, lambda share: tell(share, 'drawing'))
     return receipt | dict(folder=folder)
 
 # %% ../nbs/27_desk.ipynb #desk23

@@ -7,7 +7,7 @@ from base64 import b64decode
 from conftest import watched
 from songsep.audio import write_audio
 from songsep.browser import POLICY, npm_packages, write_page
-from songsep.console import COLUMNS, ROWS, _magnitudes, _wave
+from songsep.console import COLUMNS, ROWS, _Looks
 from songsep.core import Config, SongsepError
 from songsep.folder import spec_from
 from songsep.models import Model, find_model, open_model
@@ -123,11 +123,13 @@ def test_pictures_are_the_consoles(node):
     high, low = floats(node/'outline.f32', 2, COLUMNS)
     edges = np.arange(y.shape[1])*COLUMNS//y.shape[1]
     assert np.allclose(high, [max(0, y.mean(0)[edges == c].max()) for c in range(COLUMNS)], atol=1e-6)
-    S, want = floats(node/'picture.f32', COLUMNS, ROWS).T, _magnitudes(y, SR)
+    looks = _Looks(SR, y.shape[1])
+    looks.see(y)
+    S, want = floats(node/'picture.f32', COLUMNS, ROWS).T, looks.magnitudes()
     at = np.arange(want.shape[1])*COLUMNS//want.shape[1]
     loud = np.abs(20*np.log10((S[:, at] + 1e-3)/(want + 1e-3)))
     assert np.median(loud) < 1 # a frame stands in the next column at times
-    assert json.loads((node/'said.json').read_text())['outline'] > .5*len(_wave(y, 1))
+    assert json.loads((node/'said.json').read_text())['outline'] > .5*len(looks.wave(1))
 
 # Chromium
 

@@ -1,7 +1,8 @@
 "The mixing console in Chromium: what is heard is measured, not what is lit."
-import subprocess, sys, time
+import io, re, subprocess, sys, time
+from base64 import b64decode
 from pathlib import Path
-import numpy as np, pytest
+import av, numpy as np, pytest, soundfile as sf
 from songsep.audio import write_audio
 from songsep.console import console_page, framed
 from songsep.core import SongsepError
@@ -183,14 +184,14 @@ def test_a_frame_takes_height_and_brightness_from_its_page(page, files, tmp_path
     until(page, 'document.querySelector("iframe").contentDocument.documentElement.dataset.theme === "light"')
 
 def test_a_long_song_is_cut_and_says_so(page, files, tmp_path):
-    html = console_page(*files, megabytes=.25)
+    html = console_page(*files, megabytes=.11)
     (tmp_path/'a.html').write_text(html, encoding='utf-8')
     page.goto((tmp_path/'a.html').as_uri())
     until(page, '!document.querySelector(".play").disabled')
     assert page.locator('.cut').inner_text().startswith('The first 0:02 of 0:04')
     assert page.evaluate('songsep.console.duration') < 2.6
 
-def test_rates_and_channels_that_mp3_lacks(page, tmp_path):
+def test_rates_and_channels_that_a_page_lacks(page, tmp_path):
     rng = np.random.default_rng(0)
     for k in 'ab': write_audio(tmp_path/f'{k}.wav', rng.normal(size=(6, 96000))*.1, 96000)
     (tmp_path/'a.html').write_text(console_page({k: tmp_path/f'{k}.wav' for k in 'ab'}), encoding='utf-8')
@@ -201,6 +202,37 @@ def test_rates_and_channels_that_mp3_lacks(page, tmp_path):
 def test_sounds_of_two_rates_are_refused(tmp_path):
     for k,sr in (('a', 16000), ('b', 22050)): write_audio(tmp_path/f'{k}.wav', np.zeros((1, sr)), sr)
     with pytest.raises(SongsepError, match='several sample rates'): console_page({k: tmp_path/f'{k}.wav' for k in 'ab'})
+
+def test_labels_of_the_ruler_stay_apart(console):
+    for width,seconds in ((390, 15), (390, 300), (390, 3000), (1280, 300)):
+        console.set_viewport_size(dict(width=width, height=800))
+        console.evaluate(f'songsep.console.duration = {seconds}; songsep.console.ruler()')
+        spans = console.evaluate("""[...document.querySelectorAll('.ruler span')].map(o => o.getBoundingClientRect())
+            .map(o => [o.left, o.right])""")
+        assert len(spans) > 1 and all(a[1] <= b[0] for a,b in zip(spans, spans[1:])) and spans[-1][1] <= width, (width, seconds)
+
+def test_a_stem_is_downloaded_as_it_sounds(console, tmp_path):
+    with console.expect_download() as done: console.get_by_label('Download bass').click()
+    done.value.save_as(tmp_path/'bass.wav')
+    assert done.value.suggested_filename == 'A song - bass.wav'
+    y, sr = sf.read(tmp_path/'bass.wav')
+    spectrum = np.abs(np.fft.rfft(y[-SR:, 0]*np.hanning(SR)))*4/SR
+    assert sr == SR and y.shape[1] == 2 and abs(len(y)/SR - SECONDS) < .05
+    assert spectrum.argmax() == TONES['bass'] and abs(spectrum.max() - .2) < .02
+
+def test_a_browser_that_lacks_the_codec_is_told_so(page, files, tmp_path):
+    html = console_page(*files)
+    (tmp_path/'console.html').write_text(re.sub(r'(class="sound">).{40}', r'\1' + 'A'*40, html), encoding='utf-8')
+    page.goto((tmp_path/'console.html').as_uri())
+    until(page, 'document.querySelector(".state").innerText.includes("Update it")')
+    assert page.locator('.play').is_disabled() and page.get_by_label('Download bass').is_disabled()
+
+def test_progress_is_told_and_the_sound_is_opus(files):
+    told = []
+    html = console_page(*files, progress=told.append)
+    sound = b64decode(re.search(r'class="sound">([^<]+)', html)[1])
+    with av.open(io.BytesIO(sound)) as f: assert (f.format.name, f.streams.audio[0].codec_context.name) == ('matroska,webm', 'opus')
+    assert told == [.25, .5, .75, 1]
 
 @pytest.mark.parametrize('scheme, width', [('light', 1280), ('dark', 1280), ('light', 390)])
 def test_no_serious_fault_of_access(console, screenshots, scheme, width):
@@ -220,7 +252,8 @@ def test_everything_is_reached_by_the_keyboard(console):
         console.keyboard.press('Tab')
         seen.append(console.evaluate('document.activeElement.getAttribute("aria-label") || document.activeElement.innerText'))
     assert seen[:7] == ['Play', 'Position', 'Loop from here', 'Loop', 'Loop to here', 'Stems', 'Original']
-    assert seen[7:13] == ['Solo drums', 'Mute drums', 'Volume of drums', 'Solo bass', 'Mute bass', 'Volume of bass']
+    assert seen[7:15] == [f'{what} {stem}' for stem in ('drums', 'bass')
+                          for what in ('Solo', 'Mute', 'Download', 'Volume of')]
 
 def test_the_command_writes_the_page_beside_the_stems(page, tmp_path):
     sr = 22050

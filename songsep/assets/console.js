@@ -22,12 +22,15 @@ class Console {
     this.available = sounds ? 0 : this.duration // seconds that are there
     this.wire()
     this.ruler()
+    this.resized = new ResizeObserver(() => this.ruler())
+    this.resized.observe(root)
     this.ready = sounds ? this.take(sounds) : this.decode()
   }
 
   close() {
     this.pause()
     this.listening.abort()
+    this.resized.disconnect()
     this.context?.close()
   }
 
@@ -35,11 +38,17 @@ class Console {
 
   async decode() {
     const decoder = new OfflineAudioContext(1, 1, this.sr)
-    await Promise.all(this.tracks.map(async o => {
-      const text = o.lane.querySelector('.sound').textContent
-      o.buffer = await decoder.decodeAudioData(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer)
-      o.lane.querySelector('.sound').remove() // it is there twice now
-    }))
+    try {
+      await Promise.all(this.tracks.map(async o => {
+        const text = o.lane.querySelector('.sound').textContent
+        o.buffer = await decoder.decodeAudioData(Uint8Array.from(atob(text), c => c.charCodeAt(0)).buffer)
+        o.lane.querySelector('.sound').remove() // it is there twice now
+      }))
+    } catch {
+      this.fault = 'This browser can’t play Opus in WebM. Update it, or play the sound files beside this page.'
+      return this.show()
+    }
+    for (const o of this.root.querySelectorAll('.save')) o.disabled = false
     this.available = this.duration = Math.min(...this.tracks.map(o => o.buffer.duration))
     this.ui.play.disabled = false
     this.show()
@@ -109,6 +118,26 @@ class Console {
     for (const { source } of this.graph(context).parts) source.start(0, from)
     const out = await context.startRendering()
     return Array.from({ length: channels }, (_, i) => out.getChannelData(i))
+  }
+
+  // What a track holds as a WAV file of 16 bits
+  wav({ buffer }) {
+    const n = buffer.numberOfChannels, bytes = 2*n*buffer.length, file = new DataView(new ArrayBuffer(44 + bytes))
+    const text = (at, s) => [...s].forEach((c, i) => file.setUint8(at + i, c.charCodeAt(0)))
+    text(0, 'RIFF'); text(8, 'WAVEfmt '); text(36, 'data')
+    for (const [at, v] of [[4, 36 + bytes], [16, 16], [24, this.sr], [28, 2*n*this.sr], [40, bytes]]) file.setUint32(at, v, true)
+    for (const [at, v] of [[20, 1], [22, n], [32, 2*n], [34, 16]]) file.setUint16(at, v, true)
+    const samples = new Int16Array(file.buffer, 44)
+    for (let c = 0; c < n; c++) buffer.getChannelData(c).forEach((v, i) => { samples[i*n + c] = Math.round(clamp(v, -1, 1)*32767) })
+    return new Blob([file], { type: 'audio/wav' })
+  }
+
+  save(o) {
+    const link = document.createElement('a')
+    link.href = URL.createObjectURL(this.wav(o))
+    link.download = `${this.root.querySelector('h1').textContent} - ${o.name}.wav`
+    link.click()
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000)
   }
 
   play() {
@@ -226,6 +255,7 @@ class Console {
       $('.mute').onclick = () => this.set(i, { mute: !o.mute })
       $('.volume').oninput = e => this.set(i, { db: +e.target.value })
       $('.volume').ondblclick = () => this.set(i, { db: 0 })
+      if ($('.save')) $('.save').onclick = () => this.save(o)
     })
     for (const { group, stems } of this.groups) {
       const $ = name => group.querySelector(`:scope > .whole ${name}`)
@@ -262,10 +292,11 @@ class Console {
   // What is seen
 
   ruler() {
-    const step = [.5, 1, 2, 5, 10, 15, 30, 60, 120].find(o => this.duration/o <= 10) || 300, ruler = this.root.querySelector('.ruler div')
+    const ruler = this.root.querySelector('.ruler div'), labels = clamp(ruler.clientWidth/56, 2, 10) // of up to 56 pixels each
+    const step = [.5, 1, 2, 5, 10, 15, 30, 60, 120, 300].find(o => this.duration/o <= labels) || 600
     this.ui.seek.max = this.duration
     ruler.replaceChildren()
-    for (let t = 0; t < this.duration*.97; t += step) {
+    for (let t = 0; t < this.duration*(1 - .7/labels); t += step) {
       const mark = Object.assign(document.createElement('span'), { textContent: step >= 1 ? clock(t) : `${t.toFixed(1)} s` })
       mark.style.left = `${100*t/this.duration}%`
       ruler.append(mark)
@@ -298,7 +329,7 @@ class Console {
     for (const { group, stems } of this.groups) {
       for (const what of ['solo', 'mute']) press(group.querySelector(`:scope > .whole .${what}`), stems.every(o => o[what]))
     }
-    const says = ui.play.disabled ? 'Getting ready' : this.waiting ? 'Waiting for what comes next.' : this.tell()
+    const says = this.fault ?? (ui.play.disabled ? 'Getting ready' : this.waiting ? 'Waiting for what comes next.' : this.tell())
     if (ui.state.textContent !== says) ui.state.textContent = says // or it would be read aloud again
     this.place()
     this.measure()
