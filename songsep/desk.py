@@ -95,6 +95,7 @@ def without_folders(
 GOOD_AT = {
     'drums': 'Takes the drums out, or leaves nothing else. Small and quick: the one to begin with.',
     'band': 'Five parts at once. Drums and bass can be used; guitar, piano and the rest are a sketch.',
+    'kit': 'Takes drums apart: kick, snare, toms, hi-hat, cymbals. For a stem of drums, not for a whole song.',
     'spleeter-2stems': 'Vocals, and a backing track without them. Widely used since 2019.',
     'spleeter-4stems': 'Vocals, drums and bass, and all others together.',
     'spleeter-5stems': 'The only one with vocals and a piano of their own.',

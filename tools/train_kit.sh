@@ -3,6 +3,7 @@
 #   tools/train_kit.sh DATA VALIDATION WORK
 # DATA and the sounds of Debian as for tools/render.sh, of which it needs drum_midi, kits and irs; VALIDATION: songs with a
 # stem of drums, which only judge; WORK: a folder with 16 GB free.
+# What ships then learned on by tools/gpu.py (`pack --start models/kit`), and is a mean of the weights before and after.
 # Stopped and started again, it goes on where it was. A core takes ten minutes to render and prepare, two hours to train.
 set -euo pipefail
 data=$1 validation=$2 work=$3
