@@ -3,6 +3,7 @@
     pip install demucs onnx                               # PyTorch comes with it
     python benchmarks/htdemucs.py agree                     # stems of both commands, 4 and 6 sources: some minutes
     python benchmarks/htdemucs.py race --seconds 60 240     # a minute of song takes a minute or two of a core, twice
+    python benchmarks/htdemucs.py chain                     # and `drums` behind it, killed and continued
     python benchmarks/htdemucs.py memory --minutes 2 10     # songsep alone; a quarter of an hour of one core
     python benchmarks/htdemucs.py memory --empty            # the same with a graph that computes nothing: a minute
 
@@ -11,7 +12,7 @@ Where other programs want the machine, give all of it one core (`taskset -c 0`) 
 Both are whole processes, the commands that users type, on the processor. The weights are random, each scale and shift
 too, in a network of htdemucs' own size: what a network computes takes as long whatever its weights are.
 """
-import argparse, hashlib, shutil, subprocess, sys, tempfile
+import argparse, hashlib, shutil, subprocess, sys, tempfile, time
 from fractions import Fraction
 from pathlib import Path
 import numpy as np, soundfile as sf
@@ -96,13 +97,33 @@ def memory(args, tmp):
         seconds, busy, mb = by_songsep(song_of(60*minutes, tmp), tmp/'out')
         print(f'{minutes} minutes: {mb:.0f} MB, {seconds:.0f} s of the clock, {busy:.0f} s of a processor', flush=True)
 
+def chain(args, tmp):
+    "HTDemucs and a model that takes its drums apart: killed in the middle, continued, the same bytes, and a sum that is the song"
+    source, song = random_checkpoint(tmp, 4), song_of(args.chain_seconds, tmp)
+    contenders(source, tmp/'models')
+    line = [Path(sys.executable).with_name('songsep'), 'separate', song, '--model', tmp/'models'/source.stem, '--then', 'drums=drums', '--quiet', '-o']
+    seconds, busy, mb = measured(*line, tmp/'whole')
+    print(f'{args.chain_seconds} s whole: {seconds:.0f} s of the clock, {busy:.0f} s of a processor, {mb:.0f} MB', flush=True)
+    spooled = lambda: sum(o.stat().st_size for o in tmp.glob('cut/.*.part/outputs.f32'))
+    p = subprocess.Popen([str(o) for o in (*line, tmp/'cut')])
+    while not spooled() and p.poll() is None: time.sleep(.01)
+    p.kill()
+    p.wait()
+    print(f'killed by SIGKILL with {spooled()/1e6:.1f} MB of stems kept; continuing', flush=True)
+    again = measured(*line, tmp/'cut')[1]
+    whole, cut = ({o.name: o.read_bytes() for o in (tmp/k).rglob('*.wav')} for k in ('whole', 'cut'))
+    parts = [sf.read(o, dtype='int32')[0].astype('int64') for o in (tmp/'whole').rglob('*.wav')]
+    missed = np.abs(sum(parts) - sf.read(song, dtype='int32')[0]).max()
+    print(f"{again:.0f} s of a processor; {'the same bytes' if whole == cut else 'OTHER BYTES'} in {', '.join(sorted(whole))}; the sum misses the song by {missed}")
+
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('what', nargs='*', choices=['agree', 'race', 'memory', []], default=['agree', 'race'])
+    p.add_argument('what', nargs='*', choices=['agree', 'race', 'memory', 'chain', []], default=['agree', 'race'])
     p.add_argument('--seconds', type=int, nargs='+', default=[60, 240], help='lengths of the songs of the race')
     p.add_argument('--minutes', type=int, nargs='+', default=[2, 10], help='lengths of the songs whose memory is measured')
     p.add_argument('--empty', action='store_true', help='measure memory with a graph that computes nothing')
     p.add_argument('--agree-seconds', type=int, default=12, help='length of the song whose stems are compared')
+    p.add_argument('--chain-seconds', type=int, default=24, help='length of the song of the chain')
     p.add_argument('--rounds', type=int, default=1)
     args = p.parse_args()
     with tempfile.TemporaryDirectory() as d:

@@ -1,5 +1,5 @@
 "Whatever a network hears, magnitudes, complex spectrograms or sound: a song comes back whole, at any rate, in any format, after any kill."
-import hashlib
+import hashlib, multiprocessing, os, signal
 from pathlib import Path
 import numpy as np, onnx, pytest, soundfile as sf
 from onnx import helper, numpy_helper
@@ -11,7 +11,7 @@ from songsep.graphs import DEMUCS_LICENCE, MDX_PUBLISHED, demucs_spec, import_gr
 from songsep.kinds import KINDS, Inner
 from songsep.models import Model, open_model
 from songsep.separation import resume_at, separate_blocks
-from songsep.songs import Output, separate_song
+from songsep.songs import Output, separate_song, separate_songs
 
 SPECS = {
     'magnitude': ModelSpec('m', ['drums', 'rest'], Config(16000, 1., 1024, 256), 'graph'),
@@ -127,6 +127,45 @@ def test_stopped_and_started_again(model, tmp_path, sr):
     if model.spec.kind == 'magnitude' or sr == 16000: assert seen[0] > .4
     files = [{p.name: p.read_bytes() for p in (tmp_path/k).rglob('*.wav')} for k in ('whole', 'cut')]
     assert files[0] == files[1] and len(files[0]) == len(model.stems)
+
+def dies(song, out, folder):
+    "Separate, and be killed in the middle: no handler runs, nothing is tidied up"
+    separate_song(song, out, open_model(folder), progress=lambda share, stage: share > .5 and os.kill(os.getpid(), signal.SIGKILL))
+
+@pytest.fixture(scope='module')
+def server():
+    "Processes that begin with the libraries imported"
+    context = multiprocessing.get_context('forkserver')
+    context.set_forkserver_preload(['songsep.songs', 'onnxruntime', 'soxr'])
+    return context
+
+@pytest.mark.skipif(not hasattr(os, 'fork'), reason='no fork here')
+def test_killed_and_started_again(model, server, tmp_path):
+    sf.write(tmp_path/'song.wav', noise(2, 30*16000).T, 16000)
+    separate_song(tmp_path/'song.wav', tmp_path/'whole', model)
+    p = server.Process(target=dies, args=(tmp_path/'song.wav', tmp_path/'cut', model.folder))
+    p.start()
+    p.join()
+    assert p.exitcode == -signal.SIGKILL and list(tmp_path.glob('cut/.*.part/outputs.f32')) and not list((tmp_path/'cut').rglob('*.wav'))
+    seen = []
+    separate_song(tmp_path/'song.wav', tmp_path/'cut', model, progress=lambda share, stage: seen.append(share))
+    files = [{p.name: p.read_bytes() for p in (tmp_path/k).rglob('*.wav')} for k in ('whole', 'cut')]
+    assert seen[0] > .4 and files[0] == files[1] and len(files[0]) == len(model.stems)
+
+# Workers of a cluster
+
+@pytest.fixture(scope='module')
+def cluster():
+    distributed = pytest.importorskip('distributed')
+    with distributed.LocalCluster(n_workers=1, processes=False, dashboard_address=None, host='127.0.0.1', protocol='tcp') as cluster: yield cluster
+
+def test_a_cluster_gives_the_same(model, cluster, tmp_path):
+    (tmp_path/'a').mkdir()
+    for i in range(2): sf.write(tmp_path/'a'/f'{i}.wav', noise(1 + i, 40_000, i).T, 16000)
+    for out,dask in (('here', None), ('there', cluster.scheduler_address)):
+        separate_songs([tmp_path/'a'], tmp_path/out, model.folder, dask=dask, say=lambda s: None, quiet=True)
+    files = [{p.relative_to(tmp_path/k): p.read_bytes() for p in (tmp_path/k).rglob('*.wav')} for k in ('here', 'there')]
+    assert files[0] == files[1] and len(files[0]) == 2*len(model.stems)
 
 # HTDemucs' inner spectrogram, as its own code has it
 
