@@ -66,10 +66,21 @@ def _probe_sndfile(path):
     try: i = sf.info(_file_name(path))
     except sf.LibsndfileError: return None
     if i.subtype not in _EXACT or not _length_is_true(path, i): return None
-    return AudioInfo(path, i.samplerate, i.channels, i.frames, i.subtype.replace('ALAC', 'PCM'), slack=10*(i.format == 'PAF')) # counts in tens
+    samples = min(i.frames, _w64_samples(path, i)) if first == b'riff' else i.frames
+    return AudioInfo(path, i.samplerate, i.channels, samples, i.subtype.replace('ALAC', 'PCM'), slack=10*(i.format == 'PAF')) # counts in tens
+
+_WIDTHS = {'PCM_U8': 1, 'ULAW': 1, 'ALAW': 1, 'PCM_16': 2, 'PCM_24': 3, 'PCM_32': 4, 'FLOAT': 4, 'DOUBLE': 8} # bytes
+
+def _w64_samples(path, i):
+    "Samples that a W64 counts; libsndfile takes all that follows for sound"
+    with open(path, 'rb') as f: head = f.read(1<<16)
+    at = head.find(b'data\xf3\xac\xd3\x11')
+    n = int.from_bytes(head[at+16:at+24], 'little') - 24 if at > 0 else 0
+    return n//(_WIDTHS.get(i.subtype, 1)*i.channels) if 0 < n < path.stat().st_size else i.frames
 
 # %% ../nbs/01_audio.ipynb #a0045
-_CHUNK_AT = {b'RIFF': (12, 'little'), b'RF64': (12, 'little'), b'FORM': (12, 'big'), b'caff': (8, 'wide')} # where the first begins, order of bytes
+_CHUNK_AT = {b'RIFF': (12, 'little'), b'RF64': (12, 'little'), b'FORM': (12, 'big'), b'caff': (8, 'wide'),
+    b'riff': (40, 'guid')} # where the first begins, and how its size is written
 _NAME = re.compile(rb'[\w \xa9-]{4}')
 _TAGS = b'ID3', b'TAG', b'APETAGEX', b'LYRICSBEGIN', b'\0\0\0\0' # the last is padding
 
@@ -79,12 +90,14 @@ def _after_all(f, head):
     if head[:4] == b'.snd': return min(size, int.from_bytes(head[4:8], 'big') + int.from_bytes(head[8:12], 'big'))
     while 0 < at < size:
         f.seek(at - 1)
-        before, chunk = f.read(1), f.read(12)
+        before, chunk = f.read(1), f.read(24)
         if _NAME.match(before + chunk) and not _NAME.match(chunk): at, chunk = at - 1, before + chunk # some do not fill up an odd one
         if not _NAME.match(chunk): return at
         n = int.from_bytes(chunk[4:12 if order == 'wide' else 8], 'little' if order == 'little' else 'big')
         if n == 0xffffffff and head[:4] == b'RF64': n = int.from_bytes(head[28:36], 'little') # of its sound
-        at += 12 + n if order == 'wide' else 8 + n + n%2
+        if order == 'guid': n = int.from_bytes(chunk[16:24], 'little') + 7 & ~7 # with its own 24 bytes
+        if order == 'guid' and n < 24: return 0
+        at += {'wide': 12, 'guid': 0}.get(order, 8) + n + (n%2 if order != 'wide' else 0)
     return min(at, size)
 
 def _goes_on(path):
@@ -449,8 +462,8 @@ def _read_sndfile(info, n):
     try:
         with _Straight(_file_name(info.path)) as f, np.errstate(over='ignore'): # a double that float32 can't hold is refused above
             for y in _straight_blocks(f, n):
+                if done < info.samples: yield y[:, :info.samples - done]
                 done += y.shape[1]
-                yield y
     except sf.LibsndfileError as e:
         raise SoundError(f"{info.path} is damaged after {done/info.sr:.2f} s ({e.error_string.strip()}). Convert it again.") from None
 

@@ -146,7 +146,7 @@ def original_blocks() -> dict[str, list[tuple[str, int]]]: # Block to its layers
 
 # %% ../nbs/19_checkpoints.ipynb #0014c
 _CLASSES = dict(zip(KINDS, (keras.layers.Conv2D, keras.layers.Conv2DTranspose, keras.layers.BatchNormalization)))
-_HOW_MANY = [11, 12, 22]
+_HOW_MANY, _MOST = [11, 12, 22], 10**8 # layers of each kind, and values in an array of theirs
 
 def _by_kind(model): return {k: [o for o in model.layers if type(o) is cls] for k,cls in _CLASSES.items()}
 
@@ -155,14 +155,18 @@ def _opened(path):
     "An HDF5 file, read; what h5py says about a damaged one becomes a sentence"
     try:
         with h5py.File(path) as f: yield f
-    except OSError as e:
-        raise SongsepError(f"{path} is damaged or no HDF5 file ({str(e).splitlines()[0][:120]}). Copy it again.") from None
+    except (OSError, RuntimeError, ValueError, KeyError, TypeError) as e: # h5py has no error of its own
+        why = (str(e).splitlines() or ['it can\'t be read'])[0][:120]
+        raise SongsepError(f"{path} is damaged or no HDF5 file ({why}). Copy it again.") from None
 
 def _said(f, path):
     "What a file that was written here says about itself; an empty dictionary if it says nothing"
-    try: return json.loads(f.attrs.get('songsep', '{}'))
-    except (TypeError, ValueError):
-        raise SongsepError(f"{path}: its attribute `songsep` can't be read. Copy the file again.") from None
+    try: said = json.loads(f.attrs.get('songsep', '{}'))
+    except (TypeError, ValueError, RecursionError): said = None
+    names = said.get('targets', []) if isinstance(said, dict) else None
+    named = isinstance(names, list) and all(isinstance(o, str) for o in names)
+    if named and (not said or isinstance(said.get('config'), dict)): return said
+    raise SongsepError(f"{path}: its attribute `songsep` can't be read. Copy the file again.")
 
 def original_facts(
     path:str|Path # `modelCheckpoint.h5`
@@ -173,12 +177,13 @@ def original_facts(
 # %% ../nbs/19_checkpoints.ipynb #0014ca
 def _original_layers(f, path):
     "The layers of an open file, if they are those of the original network"
-    names = []
-    f.visititems(lambda k,v: names.append(k) if isinstance(v, h5py.Dataset) else None)
-    layers = by_construction(names)
+    sizes = {}
+    f.visititems(lambda k,v: sizes.update({k: v.size}) if isinstance(v, h5py.Dataset) else None)
+    layers = by_construction(list(sizes))
     if [len(layers[k]) for k in KINDS] != _HOW_MANY:
         raise SongsepError(f"{path} is no checkpoint of the original project: it holds {_counts(layers)} layers, "
                            "where 11, 12 and 22 were expected.")
+    if (most := max(sizes.values())) > _MOST: raise SongsepError(f"{path} holds an array of {most} values, which no such network has.")
     return layers
 
 def _original_spec(path, said, n, name, targets, config):
@@ -201,12 +206,14 @@ def load_original(
 ) -> tuple[keras.Model, ModelSpec, str]: # The model with its weights, its description, and what its card says
     "Read a checkpoint of the original project."
     with _opened(path) as f:
-        layers = _original_layers(f, path)
-        n = f[layers['conv2d'][-1]['kernel']].shape[-1]
-        spec = _original_spec(path, _said(f, path), n, name, targets, config)
-        model = build_model(spec)
-        for kind,ours in _by_kind(model).items():
-            for layer,entry in zip(ours, layers[kind]): _fill(layer, entry, lambda k: f[k][()], path)
+        layers, said = _original_layers(f, path), _said(f, path)
+        arrays = {k: np.asarray(f[k][()], 'float32') for entries in layers.values() for o in entries for k in o.values()}
+    shape = np.shape(arrays.get(layers['conv2d'][-1].get('kernel')))
+    if len(shape) != 4: raise SongsepError(f"{path} is no checkpoint of the original project: its last layer is of another kind.")
+    spec = _original_spec(path, said, shape[-1], name, targets, config)
+    model = build_model(spec)
+    for kind,ours in _by_kind(model).items():
+        for layer,entry in zip(ours, layers[kind]): _fill(layer, entry, arrays.get, path)
     source = {'from': 'the original project', 'file': Path(path).name, 'sha256': sha256(path)}
     return model, replace(spec, imported=source), ORIGINAL_CARD
 

@@ -81,9 +81,12 @@ def config_from(
     where:str='the settings' # What is being read, for the error message
 ) -> Config: # The same configuration
     "Read a configuration back; unknown names are an error."
+    if not isinstance(d, dict): raise SongsepError(f"{where} does not say with which settings it was made. Make it again.")
     unknown = set(d) - {f.name for f in fields(Config)}
     if unknown: raise SongsepError(f"{where} has settings unknown to this version: {', '.join(sorted(unknown))}. Update songsep.")
-    return Config(**d)
+    try: return Config(**d)
+    except (TypeError, ValueError, OverflowError):
+        raise SongsepError(f"{where} has a setting that is no such number. Make it again.") from None
 
 def check_config(
     found:Config, # What the artefact was made with

@@ -129,7 +129,10 @@ def load_audio_dict(
         raise SongsepError(f"{path} can't be opened: {why}. Make it again from the stems.") from None
     if d.dtype.names is None or 'mix' not in d.dtype.names:
         raise SongsepError(f"{path} is not a dictionary of audio: it has no field `mix`.")
-    if config: check_config(config_from(read_json(Path(path).with_suffix('.json'))['config']), config, str(path))
+    if config:
+        said = read_json(Path(path).with_suffix('.json'))
+        found = config_from(said.get('config') if isinstance(said, dict) else None, str(path))
+        check_config(found, config, str(path))
     return d
 
 # %% ../nbs/05_preprocessing.ipynb #0027

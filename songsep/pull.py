@@ -7,9 +7,10 @@ __all__ = ['SIGNATURES', 'RELEASE', 'PUBLISHED', 'GRAPHS', 'FACTS', 'CHECKPOINT_
            'unpack_checkpoint', 'pull_model']
 
 # %% ../nbs/19c_pull.ipynb #0002
-import os, re, shutil, subprocess, sys, tarfile, tempfile, zipfile
+import os, re, shutil, subprocess, sys, tarfile, tempfile, zipfile, zlib
 from collections.abc import Callable
 from importlib.util import find_spec
+from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 from .core import Config, Project, SongsepError, disk_error, folder_aside, needs, safe_name, sha256
@@ -169,7 +170,9 @@ def unpack_checkpoint(
             with zipfile.ZipFile(archive) as z: take([m for m in z.infolist() if not m.is_dir()], lambda m: m.filename, z.open)
         else:
             with tarfile.open(archive) as t: take([m for m in t if not m.isdir()], lambda m: m.name, lambda m: t.extractfile(m) if m.isfile() else _no_file(archive, m.name))
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as e: raise SongsepError(f"{archive} is no archive that can be read ({e}).") from None
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, ValueError, RuntimeError) as e:
+        why = (str(e).splitlines() or ['it is damaged'])[0].rstrip(':')[:100]
+        raise SongsepError(f"{archive} is no archive that can be read ({why}).") from None
 
 def _no_file(archive, name): raise SongsepError(f"{archive} holds {name} as a link. It is not unpacked.")
 

@@ -230,13 +230,13 @@ def _read_stamp(self:SpectrogramStore):
             raise SongsepError(f"{self.path} is not a store of songsep. Prepare one with `songsep prepare`.")
         if not _words_agree(self.h): raise ValueError('they differ from their checksum')
         self.stamp = json.loads(self.h.attrs['songsep'])
+        self.config, recipe = config_from(self.stamp['config'], str(self.path)), self.stamp['recipe']
+        self.recipe, self.keep_phase = recipe_from(recipe, recipe['name']), self.stamp['keep_phase']
     except SongsepError: self.close(); raise
-    except DAMAGE as e:
+    except (*DAMAGE, TypeError) as e:
         self.close()
         raise SongsepError(f"{self.path} is damaged where its settings are ({e}). "
                            "Prepare again into a new file.") from None
-    self.config, recipe = config_from(self.stamp['config'], str(self.path)), self.stamp['recipe']
-    self.recipe, self.keep_phase = recipe_from(recipe, recipe['name']), self.stamp['keep_phase']
 
 # %% ../nbs/06a_store.ipynb #0033
 @patch

@@ -135,7 +135,7 @@ def test_flac_whose_length_is_unknown(tmp_path):
     assert np.array_equal(read(path)[0], want)
 
 PLACES = {'wav': (b'data', 4, 4, 'little'), 'rf64': (b'ds64', 16, 8, 'little'), 'aiff': (b'SSND', 4, 4, 'big'), 'caf': (b'data', 4, 8, 'big'),
-    'au': (b'.snd', 8, 4, 'big')} # where the length of the sound stands
+    'au': (b'.snd', 8, 4, 'big'), 'w64': (b'data', 16, 8, 'little')} # where the length of the sound stands
 
 @pytest.mark.parametrize('suffix', PLACES)
 def test_a_header_that_counts_a_part_of_the_sound(tmp_path, suffix):
@@ -149,9 +149,11 @@ def test_a_header_that_counts_a_part_of_the_sound(tmp_path, suffix):
 def test_what_follows_the_sound_may_be_long(tmp_path, suffix):
     path, riff, picture = tmp_path/f'a.{suffix}', suffix in ('wav', 'rf64'), bytes(range(256))*400
     samples = 10001 if riff else 10000 # some writers fill up an odd chunk, some don't
-    sf.write(path, noise(channels=1).T[:samples], SR, format=suffix.upper(), subtype='PCM_U8' if riff else 'PCM_S8')
+    sf.write(path, noise(channels=1).T[:samples], SR, format=suffix.upper(), subtype='PCM_U8' if riff or suffix == 'w64' else 'PCM_S8')
     sound = path.read_bytes()[:-1] if riff else path.read_bytes()
-    chunk = b'LIST' + len(picture).to_bytes(8 if suffix == 'caf' else 4, PLACES[suffix][3]) + picture
+    size = len(picture).to_bytes(8 if suffix == 'caf' else 4, PLACES[suffix][3])
+    if suffix == 'w64': size = bytes.fromhex('f3acd3118cd100c04f8edb8a') + (len(picture) + 24).to_bytes(8, 'little')
+    chunk = b'LIST' + size + picture
     for tail in (APE + picture, bytes(100_000), *([] if suffix == 'au' else [chunk]), *([b'\0' + chunk] if riff else [])):
         path.write_bytes(sound + tail)
         assert read(path)[0].shape == (1, samples)

@@ -7,13 +7,15 @@ __all__ = ['find_soundfonts', 'SoundFont', 'AVLKit', 'DrumKit', 'open_sampler']
 
 # %% ../../nbs/03d_synth.samplers.ipynb #0002
 import ctypes, os, re, weakref
+from contextlib import suppress
 from ctypes.util import find_library
 from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
-import numpy as np, soundfile as sf, soxr
+import numpy as np, soxr
 from ..core import SongsepError
+from ..audio import probe, read_blocks
 from .midi import Part
 
 # %% ../../nbs/03d_synth.samplers.ipynb #0006
@@ -223,16 +225,22 @@ class DrumKit:
 
 
     def _layers(self, instrument): # (highest force, file, gain) of its recordings
-        number = lambda o, name, default: float(o.findtext(name) or default)
         name = lambda o: (o.findtext('filename') or '').strip()
         rows = [*instrument.iter('layer')] or [instrument]
-        found = sorted((number(o, 'max', 1), name(o), number(o, 'gain', 1)) for o in rows)
+        found = sorted((self._number(o, 'max'), name(o), self._number(o, 'gain')) for o in rows)
         return [(top, f, gain) for top,n,gain in found if n and (f := self._file(n))]
+
+    def _number(self, layer, name):
+        try: value = float(said := layer.findtext(name) or '1')
+        except ValueError: value = -1
+        if 0 <= value < 1000: return value
+        raise SongsepError(f"{self.path/'drumkit.xml'} says {said[:40]!r} for the {name} of a recording, which is no such number.")
 
     def _file(self, name): # kits name wav files and hold flac files
         home = self.path.resolve()
-        for f in (home/name, (home/name).with_suffix('.flac')):
-            if f.resolve().is_relative_to(home) and f.is_file(): return f
+        with suppress(OSError, ValueError): # what can't be a name
+            found = home/name, (home/name).with_suffix('.flac')
+            return next((f for f in found if f.resolve().is_relative_to(home) and f.is_file()), None)
 
     def plays(self,
         part:Part, # Who plays
@@ -251,8 +259,8 @@ class DrumKit:
         "A stroke."
         top, file, gain = next((o for o in self.keys[key] if velocity/127 <= o[0]), self.keys[key][-1])
         if file not in self._sounds:
-            y, sr = sf.read(file, dtype='float32', always_2d=True, frames=10*96000)
-            self._sounds[file] = soxr.resample(y.mean(1), sr, self.sr)
+            y = next(read_blocks(file, 10*96000)).mean(0)
+            self._sounds[file] = soxr.resample(y, probe(file).sr, self.sr)
         return self._sounds[file]*np.float32(gain*velocity/127), 8., int(key in _HATS)
 
 # %% ../../nbs/03d_synth.samplers.ipynb #0018

@@ -141,7 +141,9 @@ class Pull(Work):
     "A model from a slow server on this machine"
     name = 'pull'
     def do(self, folder):
-        from songsep import pull
+        from songsep import graphs, pull
+        known = graphs.mdx_fingerprint(self.things/'toy.onnx')
+        graphs.MDX_PUBLISHED[known] = 'toy', 'vocals', 'instrumental', 6144, 1.
         archive = self.things/'toy.tar.gz'
         graph = hashlib.sha256((self.things/'toy.onnx').read_bytes()).hexdigest()
         pull.PUBLISHED['toy'] = [(f'http://127.0.0.1:{self.port}/toy.tar.gz', hashlib.sha256(archive.read_bytes()).hexdigest())]
