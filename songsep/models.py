@@ -27,7 +27,7 @@ def list_models(
     return {p.parent.name: p.parent for found in here for p in found}
 
 # %% ../nbs/20_models.ipynb #0031
-PACE = {'drums': 53, 'band': 42, 'kit': 42, 'spleeter-2stems': 36, 'spleeter-4stems': 18, 'spleeter-5stems': 14, 'htdemucs': 1} # seconds of song a second
+PACE = {'drums': 46, 'band': 42, 'kit': 42, 'spleeter-2stems': 36, 'spleeter-4stems': 18, 'spleeter-5stems': 14, 'htdemucs': 1} # seconds of song a second
 
 def model_facts(
     root:str|Path='.' # A project's root

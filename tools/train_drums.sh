@@ -2,7 +2,7 @@
 # Makes the drums model that ships, from MIDI files and recorded sounds to its card:
 #   tools/train_drums.sh DATA VALIDATION WORK
 # DATA and WORK as for tools/render.sh, which runs first; VALIDATION: songs with drums, which only judge.
-# It goes on from the `drums` that ship, which went on from `band`.
+# It goes on from the `drums` that ship, which began on a GPU (tools/gpu.py).
 # Stopped and started again, it goes on where it was. One core takes three hours to render, prepare and train.
 set -euo pipefail
 data=$1 validation=$2 work=$3
@@ -25,14 +25,12 @@ prepare machines --most 4
 prepare more_machines --most 4
 prepare rendered --most 10
 
-# Nine of ten examples are remixed. A mean of the weights before and after, mostly after, scored best on the nine songs
+# Nine of ten examples are remixed
 python - <<'end'
 from songsep.models import find_model
-from songsep.training import average_models, train
-before = find_model('drums')
-train('drums.h5', 'models/after', start=before, epochs=16, n_batches=300, batch_size=4, learning_rate=1.4e-3, schedule='cosine',
-      remixed=.9, ema=.997, clipnorm=1., keep='last', patience=99, validation=.01)
-average_models(before, 'models/after', 'models/drums', .85)
+from songsep.training import train
+train('drums.h5', 'models/drums', start=find_model('drums'), epochs=11, n_batches=130, batch_size=4, learning_rate=6e-4, schedule='cosine',
+      remixed=.95, ema=.997, clipnorm=1., keep='last', patience=99, validation=.01)
 end
 songsep models shrink models/drums
 
