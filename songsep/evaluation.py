@@ -304,9 +304,10 @@ def way_to_ideal(
     name:str, # The model's name
     metric:str='sdr' # `sdr` or `si_sdr`
 ) -> dict: # {target: per cent}
-    "How far each stem has come from the untouched mixture to its ideal ratio mask."
+    "How far each stem has come from the untouched mixture to its ideal ratio mask; `nan` where that is no better."
     low, here, top = (medians(scores[k]) for k in ('mixture', name, 'ideal mask'))
-    return {t: 100*(here[t][metric] - low[t][metric])/(top[t][metric] - low[t][metric]) for t in here}
+    whole = {t: top[t][metric] - low[t][metric] for t in here}
+    return {t: 100*(here[t][metric] - low[t][metric])/n if n > 0 else float('nan') for t,n in whole.items()}
 
 # %% ../nbs/22_evaluation.ipynb #rows1
 def _song_rows(scores): # (song, target, a score of each method)

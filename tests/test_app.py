@@ -137,8 +137,22 @@ def test_other_pages_and_names_are_refused(served, visitor):
     assert request(served, 'GET', '/news')[0] == 401
     status, _, headers = request(served, 'GET', '/')
     assert status == 200 and 'HttpOnly' in headers['Set-Cookie'] and "script-src 'self'" in headers['Content-Security-Policy']
-    for o in ('/assets/../app.py', '/assets/app/index.html', '/results/1/stem?stem=../../x', '/results/99/zip'):
-        assert request(served, 'GET', o, Cookie=own['Cookie'])[0] >= 400
+    for o in ('/assets/../app.py', '/assets/app/index.html', '/results/1/stem?stem=../../x', '/results/99/zip', f"/results/{'9'*5000}/zip"):
+        assert request(served, 'GET', o, Cookie=own['Cookie'])[0] in (400, 404)
+
+def test_a_body_that_is_longer_or_shorter_than_it_says(served, visitor):
+    "What breaks off or never ends is no fault of the server, which says nothing of it in its window"
+    own = dict(Cookie=cookie_of(visitor), Origin=served[0])
+    name, port = served[0].removeprefix('http://').split(':')
+    head = ''.join(f'{k}: {v}\r\n' for k,v in own.items())
+    with socket.create_connection((name, int(port)), 10) as s: # a visitor who closes the page
+        s.sendall(f'PUT /songs?name=cut.wav HTTP/1.1\r\nHost: {name}:{port}\r\n{head}Content-Length: 1000\r\n\r\nRIFF'.encode())
+    c = http.client.HTTPConnection(name, int(port), timeout=10)
+    c.request('POST', '/cancel', iter([b'x'*10**5]*11), own, encode_chunked=True)
+    answer = c.getresponse()
+    assert answer.status == 400 and 'too long' in answer.read().decode()
+    assert request(served, 'POST', '/cancel', Content_Length=str(10**12), **own)[0] == 400
+    assert not [o for d in desks(served[1]) for o in d.rglob('*cut.wav*')]
 
 def test_training_is_watched_and_a_recipe_made(served, visitor, screenshots):
     page = visitor
