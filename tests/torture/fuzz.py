@@ -281,7 +281,8 @@ def request(path):
     headers = [(b'host', b'127.0.0.1'), (b'cookie', cookie), *(tuple(o.split(b':', 1)) for o in headers if o.count(b':'))]
     scope = dict(type='http', http_version='1.1', method=method.decode('latin-1') or 'GET', path=unquote(address.decode('latin-1')),
                  raw_path=address, query_string=query, root_path='', scheme='http', headers=headers, server=('127.0.0.1', 80))
-    status = asyncio.run(answered(app, scope, [o + b'\n' for o in body]))
+    parts = [o + b'\n' for o in body[:-1]] + body[-1:]
+    status = asyncio.run(answered(app, scope, parts))
     if status >= 500: raise RuntimeError(f'the answer is {status}')
     from songsep.core import SongsepError
     if status >= 400: raise SongsepError(f'{status}')
