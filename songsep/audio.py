@@ -8,7 +8,7 @@ __all__ = ['AUDIO_SUFFIXES', 'MAX_SAMPLES_PER_BYTE', 'LOUDEST', 'SUBTYPES', 'MP3
            'is_lossy', 'check_format', 'AudioWriter', 'write_audio', 'read_tags', 'write_tags']
 
 # %% ../nbs/01_audio.ipynb #0002
-import io, os, re, warnings, zlib
+import io, math, os, re, warnings, zlib
 from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -410,9 +410,12 @@ def resample(
     sr:int, # Its sample rate, Hz
     new_sr:int # The rate wanted, Hz
 ) -> np.ndarray: # Waveform (..., ceil(samples*new_sr/sr))
-    "Band-limited resampling by soxr through librosa."
-    import librosa # takes a second to import, so only where it works
-    return y if sr==new_sr else librosa.resample(y, orig_sr=sr, target_sr=new_sr)
+    "Band-limited resampling by soxr."
+    if sr == new_sr: return y
+    import soxr
+    n = math.ceil(y.shape[-1]*(float(new_sr)/sr))
+    out = np.apply_along_axis(soxr.resample, -1, y, sr, new_sr)[..., :n]
+    return np.pad(out, [(0, 0)]*(y.ndim-1) + [(0, n - out.shape[-1])]).astype(y.dtype, copy=False)
 
 def resample_blocks(
     ys:Iterable[np.ndarray], # Blocks (channels, samples), float32

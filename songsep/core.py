@@ -239,7 +239,7 @@ def safe_name(
 def versions() -> dict: # Package name to version
     "Versions of songsep and of the libraries that shape its numbers."
     out = {}
-    for o in ('songsep', 'numpy', 'librosa', 'keras', 'tensorflow', 'jax', 'torch', 'onnxruntime'):
+    for o in ('songsep', 'numpy', 'scipy', 'soxr', 'keras', 'tensorflow', 'jax', 'torch', 'onnxruntime'):
         try: out[o] = version(o)
         except PackageNotFoundError: pass
     return out

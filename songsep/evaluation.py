@@ -15,7 +15,7 @@ from html import escape
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 import numpy as np
-from .core import SongsepError, versions, write_aside
+from .core import SongsepError, needs, versions, write_aside
 from .jobs import run_jobs
 from .plots import show_scores
 from .check import leaks, refuse_leak
@@ -107,7 +107,7 @@ def hpss_baseline(
     targets:list[str] # Names of the stems; all but `drums` get the harmonic part
 ) -> dict: # Each target's estimate (channels, samples)
     "Harmonic-percussive separation (Fitzgerald 2010) by librosa."
-    import librosa
+    with needs('eval'): import librosa
     harmonic, percussive = librosa.effects.hpss(y)
     return {t: percussive if t=='drums' else harmonic for t in targets}
 

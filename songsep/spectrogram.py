@@ -6,6 +6,7 @@
 __all__ = ['TOGETHER', 'SCALES', 'POWER', 'spectra', 'stft', 'istft', 'compress', 'expand']
 
 # %% ../nbs/06_spectrogram.ipynb #0002
+import warnings
 from functools import lru_cache
 import numpy as np
 from .core import SongsepError
@@ -48,8 +49,14 @@ def istft(
     hop_length:int=1024 # Step between frames, samples
 ) -> np.ndarray: # Waveform (..., n_samples)
     "Inverse of `stft`: overlap-add, divided by the sum of squared windows."
-    import librosa
-    return librosa.istft(D, hop_length=hop_length, length=n_samples)
+    from scipy.signal import istft as inverse
+    n_fft = 2*(D.shape[-2] - 1)
+    window = _hann(n_fft).astype(D.real.dtype)
+    with warnings.catch_warnings(): # of the half frames at both ends, which are no part of the sound
+        warnings.simplefilter('ignore', UserWarning)
+        y = inverse(D/window.sum(), 1, window, n_fft, n_fft - hop_length, boundary=False)[1]
+    y = y[..., n_fft//2:n_fft//2 + n_samples]
+    return np.pad(y, [(0, 0)]*(y.ndim-1) + [(0, n_samples - y.shape[-1])])
 
 # %% ../nbs/06_spectrogram.ipynb #0020
 SCALES = ('linear', 'power', 'log')
