@@ -18,7 +18,9 @@ THERE = ('torch', 'numpy', 'scipy', 'PyYAML', 'packaging', 'typing-extensions')
 PLATFORMS = ('manylinux_2_28_x86_64', 'manylinux_2_27_x86_64', 'manylinux_2_24_x86_64', 'manylinux_2_17_x86_64', 'manylinux2014_x86_64')
 FLUID = re.compile(r'pygame_ce\.libs/lib(fluidsynth|sndfile|ogg|vorbis|vorbisenc|FLAC|opus)-') # of pygame-ce's wheel, which is 12 MB
 FONTS = ('sounds/sf2/sf_GMbank.sf2', 'fluidr3mono-gm-soundfont/FluidR3Mono_GM.sf3')
-RECORDED = ('BJA_Pacific', 'ColomboAcousticDrumkit', 'ForzeeStereo', 'Millo-Drums_v.1', 'Millo_MultiLayered2', 'The Black Pearl 1.0', 'rumpf_kit_z01_h2')
+RECORDED = ('BJA_Pacific', 'ColomboAcousticDrumkit', 'ForzeeStereo', 'Millo-Drums_v.1', 'Millo_MultiLayered2',
+            'The Black Pearl 1.0', 'rumpf_kit_z01_h2')
+PLAYED = ('easyrpg_rtp', 'freedoom', 'mma_generated') # the other MIDI songs test
 ELECTRONIC = ('Audiophob', 'ElectricEmpireKit', 'HardElectro1', 'VariBreaks')
 KEPT_OUT = ('gogodze_retro', 'gogodze_dry') # they test; the second is the first by other microphones
 SONGS = ('hydrogen', 'potassium', 'rubidium', 'sodium')
@@ -86,16 +88,18 @@ def jobs_of(data, usr):
     from fonts import pack_font
     def copied(source): return lambda to: (to.parent.mkdir(parents=True, exist_ok=True), shutil.copyfile(source, to))
     midi, drums, hydrogen = data/'midi', data/'drum_midi', usr/'hydrogen/data/drumkits'
-    yield 'midi.tar.xz', lambda to: pack_tar(to, [o for k in ('easyrpg_rtp', 'freedoom', 'mma_generated') for o in (midi/k).rglob('*.mid')], midi)
+    yield 'midi.tar.xz', lambda to: pack_tar(to, [o for k in PLAYED for o in (midi/k).rglob('*.mid')], midi)
     yield 'drummers.tar.xz', lambda to: pack_tar(to, performances(drums), drums)
     kits = [*(('electronic', hydrogen/o) for o in ELECTRONIC), *(('recorded', o) for o in sorted((data/'kits').glob('*/'))),
             *(('recorded', hydrogen/o) for o in RECORDED)]
     for kind,kit in kits:
         if kit.name not in KEPT_OUT and (kit/'drumkit.xml').exists(): yield f'kits/{kind}/{kit.name}', lambda to, kit=kit: pack_kit(kit, to)
     for song in SONGS:
-        for stem in sorted((data/'cc0_stems'/song).glob('*.ogg')): yield f'songs/{song}/{stem.name}', lambda to, o=stem: to_ogg(o, to, SONG_SECONDS)
+        for stem in sorted((data/'cc0_stems'/song).glob('*.ogg')):
+            yield f'songs/{song}/{stem.name}', lambda to, o=stem: to_ogg(o, to, SONG_SECONDS)
     for o in sorted((data/'irs').glob('*.flac'), key=lambda o: o.stat().st_size)[:4]: yield f'plates/{o.name}', copied(o)
-    fonts = [*(usr/o for o in FONTS), *sorted((data/'instruments').glob('*.sf3'), key=lambda o: (o.name.startswith('piano'), o.stat().st_size))]
+    pianos_last = lambda o: (o.name.startswith('piano'), o.stat().st_size)
+    fonts = [*(usr/o for o in FONTS), *sorted((data/'instruments').glob('*.sf3'), key=pianos_last)]
     for font in fonts: yield f'fonts/{font.stem}.sf3', lambda to, font=font: pack_font(font, to)
 
 def size(path): return sum(o.stat().st_size for o in path.rglob('*') if o.is_file()) if path.is_dir() else path.stat().st_size

@@ -12,7 +12,8 @@ def torch_net(filters, levels, n_targets, output, narrow=8, fold=2):
             super().__init__()
             self.layer, self.norm = layer, norm
         def forward(self, x): return torch.relu(self.norm(self.layer(x)))
-    def conv(n_in, n_out, size, kind=nn.Conv2d, **kw): return Normed(kind(n_in, n_out, size, bias=False, **kw), nn.BatchNorm2d(n_out, 1e-3, .01))
+    def conv(n_in, n_out, size, kind=nn.Conv2d, **kw):
+        return Normed(kind(n_in, n_out, size, bias=False, **kw), nn.BatchNorm2d(n_out, 1e-3, .01))
     def dense(n, n_in, n_out): return Normed(nn.Linear(n_in, n_out, bias=False), nn.BatchNorm1d(n, 1e-3, .01))
     class Block(nn.Module):
         def __init__(self, n, bins):
