@@ -14,6 +14,7 @@ from functools import reduce
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Lock
 import numpy as np
 from fastcore.basics import patch
 from .core import Config, SongsepError, check_config, config_from, needs, versions, write_aside
@@ -189,7 +190,8 @@ class SpectrogramStore(Mapping):
         mode:str='r', # `r` to read, `r+` to add tracks
         check:bool=True # Compare each segment with its checksum when it is first read
     ):
-        self.path, self.check, self._places, self._raw, self._file = Path(path), check, {}, None, None
+        self.path, self.check, self._places, self._seeking = Path(path), check, {}, Lock()
+        self._raw, self._file = None, None
         if not self.path.is_file(): raise SongsepError(f"{path} does not exist. Make it with `songsep prepare`.")
         _recover(self.path)
         self._open(mode)
@@ -214,6 +216,7 @@ def _open(self:SpectrogramStore, mode):
     try:
         if mode == 'r+': self._file = _Journaled(self.path)
         self.h = h5py.File(self._file or self.path, mode, libver='v108')
+        self._raw = open(self.path, 'rb', buffering=0) # now, as several threads may read first
     except DAMAGE as e:
         if self._file: self._file.close()
         if isinstance(e, BlockingIOError) or 'lock file' in str(e):
@@ -446,9 +449,9 @@ def _intact(self:SpectrogramStore, place, track, target, i, bits):
 @patch
 def _bits(self:SpectrogramStore, place, track, target, i, bits):
     "Read a segment's bytes into `bits`"
-    if not self._raw: self._raw = open(self.path, 'rb', buffering=0)
     if hasattr(os, 'preadv'): got = os.preadv(self._raw.fileno(), [bits], place.at[i])
-    else: self._raw.seek(place.at[i]); got = self._raw.readinto(bits)
+    else: # Windows: threads that read share one position
+        with self._seeking: self._raw.seek(place.at[i]); got = self._raw.readinto(bits)
     new = self.check and not place.checked[i]
     if got < bits.nbytes or new and not self._intact(place, track, target, i, bits):
         raise SongsepError(f"{self.path} is damaged: segment {i} of {target} in {track} differs from its checksum. "

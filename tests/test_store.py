@@ -1,7 +1,9 @@
 "The store under damage: flipped bytes, full disks, interrupted copies; and what old stores hold is still read."
 import errno, io, os, resource, shutil, subprocess, sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 import h5py, numpy as np, pytest
 from songsep.core import Config, SongsepError
 from songsep.prepare import prepare, repair, stale_tracks
@@ -33,6 +35,23 @@ def flipped(path, at):
     b = bytearray(path.read_bytes())
     b[at] ^= 1 << at % 8
     path.write_bytes(b)
+
+# Threads
+
+@pytest.mark.parametrize('windows', [False, True])
+def test_threads_that_read_first_all_get_their_segments(whole, windows, monkeypatch):
+    if windows: monkeypatch.delattr(os, 'preadv', raising=False) # reads by a position that threads share
+    interval, n = sys.getswitchinterval(), 4
+    with SpectrogramStore(whole) as s: right = [s.fetch(t, 'mix', [0, 1]) for t in s]
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(n) as pool:
+            for _ in range(100):
+                with SpectrogramStore(whole, check=False) as s:
+                    together = Barrier(n)
+                    def read(t): together.wait(); return s.fetch(t, 'mix', [0, 1])
+                    for a,b in zip(right, pool.map(read, s)): np.testing.assert_array_equal(a, b)
+    finally: sys.setswitchinterval(interval)
 
 # Damage
 
