@@ -11,8 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from .core import Config, Project, SongsepError
+from .jobs import processors
+from .kinds import KINDS
 from .folder import GRAPH, ModelSpec, read_spec
-from .engines import ENGINES, find_device, has_graph, keras_engine, onnx_engine, piece_threads
+from .engines import ENGINES, find_device, has_graph, keras_engine, onnx_engine
 from .pull import FACTS, PUBLISHED
 
 # %% ../nbs/20_models.ipynb #0005
@@ -122,8 +124,8 @@ def open_model(
     if engine == 'auto': engine = 'onnx' if current or spec.architecture == GRAPH else 'keras'
     if engine == 'keras': return Model(folder, spec, engine, keras_engine(folder))
     if not current: raise SongsepError(f"{folder} has no ONNX graph that belongs to its model.json. Use --engine keras.")
-    device = find_device(device)
-    return Model(folder, spec, engine, onnx_engine(folder/'model.onnx', device), piece_threads(), device)
+    device, n = find_device(device), min(KINDS[spec.kind].at_once, processors())
+    return Model(folder, spec, engine, onnx_engine(folder/'model.onnx', device, n), n, device)
 
 # %% ../nbs/20_models.ipynb #0035
 _ORDER = ('vocals', 'drums', 'bass', 'guitar', 'piano', 'other') # what people ask for first

@@ -52,6 +52,14 @@ def model(request, tmp_path_factory):
     write_spec(folder, ModelSpec(**vars(spec) | dict(weights_sha256='0'*64, onnx_crc32=checksum(folder/'model.onnx'))))
     return open_model(folder)
 
+def test_memory_does_not_grow_with_the_processors(model, monkeypatch):
+    at_once, ours = [], {'magnitude': 4, 'complex': 2, 'waveform': 2}[model.spec.kind]
+    monkeypatch.setattr('songsep.models.onnx_engine', lambda path, device, n: at_once.append(n))
+    for n in 1, 2, 64:
+        monkeypatch.setattr('songsep.models.processors', lambda: n)
+        assert open_model(model.folder).threads == min(n, ours)
+    assert at_once == [1, 2, ours]
+
 def noise(channels, n, seed=0): return np.random.default_rng(seed).normal(size=(channels, n)).astype('float32')*.1
 def whole(y, sr, model, size=1 << 16): return np.concatenate([*separate_blocks((y[:, i:i+size] for i in range(0, y.shape[1], size)), sr, model)], -1)
 def db(x): return 20*np.log10(np.abs(x).max() + 1e-12)
