@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['EXTRAS', 'SongsepError', 'MissingExtra', 'needs', 'Config', 'config_from', 'check_config', 'Project', 'DiskFull',
-           'disk_error', 'aside', 'folder_aside', 'on_disk', 'write_aside', 'write_json', 'read_json', 'sha256',
-           'safe_name', 'versions']
+           'disk_error', 'short_name', 'aside', 'folder_aside', 'on_disk', 'write_aside', 'write_json', 'read_json',
+           'sha256', 'safe_name', 'versions']
 
 # %% ../nbs/00_core.ipynb #0002
-import errno, glob, hashlib, json, os, platform, re, shutil
+import errno, glob, hashlib, itertools, json, os, platform, re, shutil
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -137,8 +137,19 @@ def disk_error(
     return DiskFull(f"the disk {disk} is full: {free/1e6:.0f} MB are left, and {Path(path).parent} needs {max(need - free, 1e6)/1e6:.0f} MB more. "
                     "Free some, and run the same again: it goes on where it stopped.")
 
+# %% ../nbs/00_core.ipynb #cn02
+def short_name(
+    name:str, # Any name
+    most:int=160 # Bytes that there is room for, 1 or more
+) -> str: # The name, or its beginning
+    "As much of a name as has room."
+    name = name[:most]
+    while len(name.encode('utf-8', 'replace')) > most: name = name[:-1]
+    return name
+
 # %% ../nbs/00_core.ipynb #c004
 _OWNED = re.compile(r'\.([^.]+)-(\d+)\.part')
+_TURN = itertools.count()
 
 def _machine(): return re.sub(r'\W', '_', platform.node()) or 'here'
 
@@ -151,14 +162,14 @@ def _abandoned(path):
 
 def aside(
     path:str|Path # What will get this name when it is whole
-) -> Path: # A hidden name beside it, this process's own
+) -> Path: # A hidden name beside it, this call's own
     "Where to make a file or a folder; what killed processes left there is removed."
     path = Path(path)
-    start = f'.{path.stem[:40]}.'
+    start = f'.{short_name(path.stem, 100)}.'
     for o in filter(_abandoned, path.parent.glob(f'{glob.escape(start)}*.part*')):
         if o.is_dir(): shutil.rmtree(o, ignore_errors=True)
         else: o.unlink(missing_ok=True)
-    return path.with_name(f'{start}{_machine()}-{os.getpid()}.part{path.suffix}')
+    return path.with_name(f'{start}{next(_TURN)}.{_machine()}-{os.getpid()}.part{path.suffix}')
 
 @contextmanager
 def folder_aside(
@@ -233,6 +244,8 @@ def safe_name(
     out = str(name).strip().replace(' ', '_').lower()
     if not out or out.startswith('.') or re.search(r'[\x00-\x1f/\\:*?"<>|]', out):
         raise SongsepError(f"{name!r} can't be used as a file name. Use letters, digits, blanks, - and _.")
+    if (n := len(out.encode('utf-8', 'replace'))) > 240: # 255 with what comes behind it
+        raise SongsepError(f"{short_name(out, 60)}... has {n} bytes, and 240 are the most that have room in a file name. Choose a shorter name.")
     return out
 
 # %% ../nbs/00_core.ipynb #0030

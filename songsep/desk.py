@@ -7,12 +7,12 @@ __all__ = ['GOOD_AT', 'SHARES', 'Desk', 'check_sound', 'without_folders', 'model
            'write_mix']
 
 # %% ../nbs/27_desk.ipynb #desk02
-import atexit, os, re, secrets, shutil, tempfile, zipfile
+import atexit, hashlib, os, re, secrets, shutil, tempfile, zipfile
 from collections.abc import Callable
 from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
-from .core import Project, SongsepError, read_json, write_aside
+from .core import Project, SongsepError, read_json, short_name, write_aside
 from .audio import AUDIO_SUFFIXES, AudioWriter, probe, read_blocks
 from .models import Model, model_facts
 from .songs import DEMO, Output, separate_song
@@ -32,6 +32,7 @@ class Desk:
         atexit.register(self.clear)
     def clear(self):
         "Remove all that is here."
+        atexit.unregister(self.clear) # or Python would keep this desk to its end
         shutil.rmtree(self.folder, ignore_errors=True)
     @property
     def uploads(self) -> Path: # Perhaps not there yet
@@ -52,13 +53,15 @@ def place(self:Desk,
 ) -> Path: # Where the song goes
     "Where an upload may lie; what is no sound or too large is refused before it has come."
     name = Path(name.replace('\\', '/')).name
-    stem, suffix = re.sub(r'[^\w ().-]+', '_', Path(name).stem).strip(' .')[:80] or 'song', Path(name).suffix.lower()
+    clean, suffix = re.sub(r'[^\w ().-]+', '_', Path(name).stem).strip(' .'), Path(name).suffix.lower()
+    stem = short_name(clean[:80], 160)
+    if stem != clean: stem += f'~{hashlib.sha256(clean.encode()).hexdigest()[:6]}' # another that begins alike is another song
     if suffix not in AUDIO_SUFFIXES:
         raise SongsepError(f"{name} is no sound file by its name, which would end in {', '.join(sorted(AUDIO_SUFFIXES))}.")
     if size > self.upload_mb*1e6:
         raise SongsepError(f"{name} has {size/1e6:.0f} MB, and {self.upload_mb:g} MB are the most that is taken. "
                            "Convert it to mp3 or flac first.")
-    return self.uploads/f'{stem}{suffix}'
+    return self.uploads/f"{stem or 'song'}{suffix}"
 
 # %% ../nbs/27_desk.ipynb #desk11
 def check_sound(
@@ -148,7 +151,7 @@ def zip_stems(
 ) -> Path: # `<song>.zip` in it
     "All stems of a song in one file; it is made once."
     folder = Path(folder)
-    path = folder/f'{folder.name}.zip'
+    path = folder/f'{short_name(folder.name, 240)}.zip'
     if path.exists(): return path
     with write_aside(path) as part, zipfile.ZipFile(part, 'w', zipfile.ZIP_STORED) as z:
         for o in read_json(folder/'separation.json')['files'].values(): z.write(folder/o, f'{folder.name}/{o}')

@@ -144,8 +144,9 @@ def _on_dask(fn, items, address):
         futures = {f: i for i,f in enumerate(todo)}
         for f in as_completed(futures):
             i = futures[f]
-            if f.status == 'finished': yield f.result()
-            elif type(e := f.exception()).__name__ == 'KilledWorker':
-                yield i, SongsepError(f"{items[i]}: {STRIKES} workers of the cluster died at work on it. "
-                                      "Their own logs say why; too little memory is the usual reason.")
-            else: raise e
+            try: done = f.result() # made again where it was lost with its worker
+            except Exception as e:
+                if type(e).__name__ != 'KilledWorker': raise
+                done = i, SongsepError(f"{items[i]}: {STRIKES} workers of the cluster died at work on it. "
+                                       "Their own logs say why; too little memory is the usual reason.")
+            yield done

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 from fastcore.basics import patch
-from .core import Project, SongsepError, safe_name, write_aside
+from .core import Project, SongsepError, safe_name, short_name, write_aside
 from .audio import probe
 from .stems import find_tracks
 from .recipes import RESIDUALS, recipe_from
@@ -178,10 +178,11 @@ class Site:
     def sweep(self,
         away:float=AWAY # Who has not asked for so many seconds has left
     ):
-        "Remove what visitors left who are no longer here."
+        "Remove what visitors left who are no longer here; where their work has not stopped yet, the next time."
         for key,o in list(self.visitors.items()):
             if time.monotonic() - o.seen <= away: continue
             if o.job: o.job.cancel()
+            if o.job and o.job.goes_on: continue # it reads and writes in the folder
             o.desk.clear()
             del self.visitors[key]
     def close(self):
@@ -232,6 +233,12 @@ def news(self:Site,
     return visitor.job.said() | dict(ahead=waiting.index(visitor.job) if visitor.job in waiting else 0)
 
 # %% ../nbs/29a_server.ipynb #serve25
+@patch
+def _settled(self:Site, visitor, song):
+    "Refuse to touch a song that is being read."
+    if visitor.job and visitor.job.goes_on and visitor.job.title == song:
+        raise SongsepError(f"{song} is being taken apart. Wait until that is done, or cancel it.")
+
 @patch
 def start(self:Site,
     visitor:Visitor, # Who waits for it
@@ -292,6 +299,7 @@ def remove(self:Site,
     "Remove an upload or a result."
     if 'song' in asked:
         path = visitor.desk.songs().get(_text(asked, 'song'))
+        self._settled(visitor, asked['song'])
         if path and path.parent == visitor.desk.uploads: path.unlink(missing_ok=True)
     elif result := visitor.results.pop(asked.get('number') if isinstance(asked.get('number'), int) else 0, None):
         shutil.rmtree(result['folder'].parent, ignore_errors=True)
@@ -322,8 +330,8 @@ def _mix_name(song, stems, gains):
     "What a practice mix is called"
     without = [k for k in stems if gains.get(k) == 0]
     kept = [k for k in stems if k not in without]
-    if not without: return f'{song} (mix)'
-    return f"{song} ({'only ' + ', '.join(kept) if len(kept) < len(without) else 'without ' + ', '.join(without)})"
+    said = 'only ' + ', '.join(kept) if len(kept) < len(without) else 'without ' + ', '.join(without)
+    return f"{short_name(song, 140)} ({short_name(said, 100) if without else 'mix'})"
 
 def _count(said, otherwise):
     "A number of at most nine digits that a visitor sent, or another"
@@ -452,6 +460,7 @@ async def _receive(site, visitor, request):
     if not size.isdecimal(): raise SongsepError('a song must say how large it is.')
     path = visitor.desk.place(request.query_params.get('name', ''), int(size))
     mine = [o for o in site.songs_said(visitor) if o['mine'] and o['name'] != path.name]
+    site._settled(visitor, path.name)
     if len(mine) >= SONGS: raise SongsepError(f"{SONGS} songs are here already. Remove one first.")
     if site.uploads >= UPLOADS: raise SongsepError('Several songs are on their way at the moment. Try again in a minute.')
     site.uploads += 1
@@ -461,7 +470,9 @@ async def _receive(site, visitor, request):
                 async for chunk in request.stream():
                     if f.tell() + len(chunk) > int(size): raise SongsepError('more came than was announced.')
                     f.write(chunk)
+                    visitor.seen = time.monotonic() # a slow one is no one who left
             await run_in_threadpool(check_sound, part, path.name)
+            site._settled(visitor, path.name) # work may have begun meanwhile
     finally: site.uploads -= 1
     return dict(name=path.name)
 

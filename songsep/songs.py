@@ -212,6 +212,8 @@ def _check_places(out, places, inputs):
     for o in places:
         if not o or PurePosixPath(o).is_absolute() or {'..', '.'} & {*o.split('/')} or '\0' in o:
             raise SongsepError(f"{o!r} would lie outside {out}. Rename the song, or choose another --filename.")
+        if (n := max(len(part.encode('utf-8', 'replace')) for part in o.split('/'))) > 255:
+            raise SongsepError(f"{o} would be a file name of {n} bytes, and 255 are the most. Rename the song, or choose a shorter --filename.")
         s = _stat(out/o)
         if s and (s.st_dev, s.st_ino) in kept:
             raise SongsepError(f"{out/o} is a song that is to be read, and songs are never replaced. Choose another output folder, or another --filename.")

@@ -239,3 +239,72 @@ def test_widgets_refuse_a_damaged_file_and_stay_as_they_are_while_they_work(tmp_
     panel.separate()
     assert all(busy for _,busy,_ in seen) and max(seen)[0] == 1 and not panel.model.disabled
     assert not any(share > .96 for share,_,_ in seen[:-1]) # full when the console is there, not before
+
+def test_who_leaves_in_the_middle_keeps_the_folder_until_the_work_has_stopped(tmp_path, monkeypatch):
+    "What reads and writes there would call it a fault of songsep"
+    import threading
+    from songsep import server
+    site, inside, go = Site(tmp_path/'root', within=tmp_path), threading.Event(), threading.Event()
+    visitor = site.visitors[site.welcome()]
+    def slow(song, out, model, output, tell):
+        out.mkdir(parents=True)
+        inside.set(), go.wait(20)
+        (out/'drums.wav').touch() # fails where the folder is gone
+        tell(.5, 'separating')
+    monkeypatch.setattr(server, 'take_apart', slow)
+    song = next(iter(visitor.desk.songs()))
+    site.separate(visitor, dict(song=song, model='drums', format='wav'))
+    assert inside.wait(20)
+    visitor.seen -= 3600
+    site.sweep()
+    assert visitor.desk.folder.exists() and site.visitors
+    go.set()
+    site.computing.submit(lambda: None).result()
+    assert visitor.job.state == 'cancelled' and not visitor.job.error
+    site.sweep()
+    assert not visitor.desk.folder.exists() and not site.visitors
+    site.close()
+
+def test_a_song_that_is_being_read_is_neither_replaced_nor_removed(tmp_path):
+    from songsep.core import SongsepError
+    from songsep.server import Job
+    site = Site(tmp_path/'root', within=tmp_path)
+    visitor = site.visitors[site.welcome()]
+    visitor.desk.uploads.mkdir()
+    (visitor.desk.uploads/'a.wav').touch()
+    visitor.job = Job('separate', 'a.wav')
+    with pytest.raises(SongsepError, match='being taken apart'): site.remove(visitor, dict(song='a.wav'))
+    visitor.job.state = 'done'
+    site.remove(visitor, dict(song='a.wav'))
+    assert not (visitor.desk.uploads/'a.wav').exists()
+    site.close()
+
+@pytest.mark.parametrize('letter', ['音', '\U00020000', 'x'])
+def test_names_that_fill_all_the_room_that_there_is(tmp_path, letter):
+    "Uploads, the zip and the mix of a song whose name has as many letters as browsers send"
+    from songsep.desk import zip_stems
+    site = Site(tmp_path/'root', within=tmp_path)
+    visitor = site.visitors[site.welcome()]
+    sf.write(out := io.BytesIO(), np.random.default_rng(0).normal(size=8000)*.1, 8000, format='WAV')
+    first, second = (visitor.desk.keep(letter*120 + o + '.wav', out.getvalue()) for o in 'ab')
+    assert first != second and first.exists() and second.exists()
+    site.separate(visitor, dict(song=first.name, model='drums', format='wav'))
+    site.computing.submit(lambda: None).result()
+    assert visitor.job.state == 'done', visitor.job.error
+    number = str(visitor.job.result)
+    for o in (dict(what='zip'), dict(what='mix', drums='0'), dict(what='mix', drums='0', accompaniments='0'), dict(what='console')):
+        assert site.file_for(visitor, dict(number=number, **o)).exists()
+    (whole := tmp_path/(letter*(250//len(letter.encode())))).mkdir()
+    (whole/'separation.json').write_text('{"files": {}}')
+    assert zip_stems(whole).exists()
+    site.close()
+
+def test_two_at_the_same_zip_both_get_a_whole_one(tmp_path, monkeypatch):
+    from concurrent.futures import ThreadPoolExecutor
+    from songsep import desk
+    (folder := tmp_path/'song').mkdir()
+    for o in 'ab': (folder/f'{o}.wav').write_bytes(os.urandom(3_000_000))
+    (folder/'separation.json').write_text(json.dumps(dict(files={o: f'{o}.wav' for o in 'ab'})))
+    with ThreadPoolExecutor(4) as pool: paths = list(pool.map(desk.zip_stems, [folder]*4))
+    with zipfile.ZipFile(paths[0]) as z: assert z.testzip() is None
+    assert not [o for o in folder.iterdir() if '.part' in o.name]

@@ -112,6 +112,20 @@ def test_a_worker_that_dies_loses_no_song_and_doubles_none(tmp_path, cluster):
     assert sorted(done) == ['0', '1', '2', '3'] and len(said) == 4 and all(isinstance(r, dict) for r in done.values())
     assert contents(tmp_path/'there') == contents(tmp_path/'here')
 
+def test_a_result_that_is_lost_with_its_worker_is_made_again(monkeypatch):
+    "The worker is lost after its work and before its result was taken"
+    distributed = pytest.importorskip('distributed')
+    from songsep import jobs
+    class Lost:
+        status, exception, result = 'lost', lambda self: None, lambda self: (0, 'done')
+    class Client:
+        def __enter__(self): return self
+        def __exit__(self, *args): pass
+        def map(self, *args, **kw): return [Lost()]
+    monkeypatch.setattr(jobs, '_client', lambda address: Client())
+    monkeypatch.setattr(distributed, 'as_completed', iter)
+    assert list(jobs.run_jobs(str, ['a'], dask='tcp://x')) == [(0, 'done')]
+
 def test_no_scheduler_is_a_sentence(tmp_path):
     pytest.importorskip('distributed')
     song = write_song(tmp_path/'song.wav', 1)

@@ -80,6 +80,17 @@ def test_names_of_dots_stay_in_the_output_folder(tmp_path, model, name):
     assert all(isinstance(r, dict) for r in done.values())
     assert all(o.startswith('deep/out/') for o in files(tmp_path/'in') if o != f'deep/{name}') and len(files(tmp_path/'in')) == 4
 
+@pytest.mark.parametrize('name', ['音'*80, '\U00020000'*60, 'x'*251])
+@pytest.mark.parametrize('filename', ['{song}/{stem}.{ext}', '{song} {stem}.{ext}', '{stem}/{song}.{ext}'])
+def test_a_name_that_fills_the_room_of_a_file_name(tmp_path, model, name, filename):
+    "Separated, or refused before the work with what to do"
+    path = song(tmp_path/f'{name}.wav')
+    try: receipt = separate_song(path, tmp_path/'out', model, Output(filename=filename))
+    except SongsepError as e:
+        assert '255 are the most' in str(e) and '--filename' in str(e) and not (tmp_path/'out').exists()
+        assert ' ' in filename or len(name.encode()) > 250
+    else: assert ' ' not in filename and len(receipt['files']) == 2
+
 @pytest.mark.parametrize('name', ['..', '../x', 'a/../../b', '/x', 'a\0b', '.'])
 def test_places_outside_are_refused(tmp_path, model, name):
     song(tmp_path/'x.wav')

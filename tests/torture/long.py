@@ -2,11 +2,15 @@
 
     python tests/torture/long.py hours --hours 10       # one file of ten hours
     python tests/torture/long.py songs --songs 500      # that many songs in one process
+    python tests/torture/long.py visitors --hours 1     # the app, with ten visitors at a time
 
-The network is a graph that halves, so that hours take minutes; everything else is what `songsep separate` does. What counts
-is the growth from the second tenth of a stage to its last; memory is that of this process alone, in MB.
+For files and songs the network is a graph that halves, so that hours take minutes; everything else is what `songsep separate` does. What counts
+is the growth from the second tenth of a stage to its last; memory is that of one process alone, in MB: this one, or the app's.
+Visitors bring a song, wait, listen, load the stems and remove all; some cancel, some are cut off, and after ten minutes
+each leaves without a word and another comes.
 """
-import argparse, json, sys, tempfile, time
+import argparse, json, signal, subprocess, sys, tempfile, threading, time
+from collections import Counter
 from pathlib import Path
 import numpy as np, psutil, soundfile as sf
 
@@ -31,7 +35,7 @@ def halver(folder):
 
 class Watch:
     "What the process holds, looked at a hundred times in a run"
-    def __init__(self): self.process, self.seen, self.last = psutil.Process(), [], -1
+    def __init__(self, pid=None): self.process, self.seen, self.last = psutil.Process(pid), [], -1
     def look(self, share):
         if int(share*100) <= self.last: return
         self.last = int(share*100)
@@ -77,16 +81,84 @@ def songs(n, folder, watch):
     fine = sum(isinstance(o, dict) for o in results.values())
     return dict(songs=fine, failed=len(results) - fine)
 
+STAYS, PAUSE = 600, 30 # seconds that a visitor stays, and between two songs of theirs
+
+class Seat:
+    "One visitor after another, and what became of their songs"
+    def __init__(self, address, song, until, seed):
+        self.address, self.song, self.until, self.counts, self.faults = address, song, until, Counter(), []
+        self.rng = np.random.default_rng(seed)
+    def stay(self, stays=STAYS, pause=PAUSE):
+        from crashes import Visitor
+        time.sleep(self.rng.uniform(0, 1)*pause)
+        while time.monotonic() < self.until:
+            visitor, leaves = Visitor(self.address), time.monotonic() + self.rng.uniform(.7, 1.3)*stays
+            self.counts['visitors'] += 1
+            while time.monotonic() < min(leaves, self.until):
+                try: self.visit(visitor)
+                except Exception as e: self.faults.append(f'{type(e).__name__}: {e}')
+                time.sleep(self.rng.uniform(.5, 1.5)*pause)
+    def visit(self, visitor):
+        "One in eight is cut off while the song comes, one in eight cancels"
+        way = int(self.rng.integers(8))
+        if way == 0:
+            self.counts['cut off'] += 1
+            return visitor.half(self.song, self.rng.uniform(0, 1))
+        if way == 1: threading.Timer(self.rng.uniform(0, 3), visitor.told, ('POST', '/cancel', {})).start()
+        got = visitor.visit(self.song)
+        if got == 'cancelled' and way == 1: self.counts['cancelled'] += 1
+        elif isinstance(got, dict) and len(got) == 2:
+            self.counts['separated'] += 1
+            number = visitor.told('GET', '/page')['results'][0]['number']
+            for what in ('console', 'zip', 'mix?drums=0'): assert visitor.ask('GET', f'/results/{number}/{what}')[0] == 200
+            visitor.told('POST', '/remove', dict(number=number))
+        elif 'Try again in a minute' in str(got): self.counts['asked to wait'] += 1 # several uploads at once
+        else: self.faults.append(str(got))
+        visitor.told('POST', '/remove', dict(song='song.wav'))
+
+def visitors(hours, folder, say=print, n=10, stays=STAYS, pause=PAUSE):
+    "The app in a process of its own, and visitors in threads of this one"
+    sys.path.insert(0, str(Path(__file__).parent)) # where `crashes` lies
+    rng, seconds = np.random.default_rng(0), 3600*hours
+    sf.write(folder/'song.wav', rng.normal(size=(44100*4, 2))*.1, 44100)
+    song, start = (folder/'song.wav').read_bytes(), time.monotonic()
+    run = 'import sys; from songsep.cli import main; sys.argv[0] = "songsep"; main()'
+    options = ['app', '--no-browser', '--port', '0', '--root', folder]
+    p = subprocess.Popen([sys.executable, '-c', run, *map(str, options)], stdout=subprocess.PIPE, text=True)
+    try:
+        address, watch = p.stdout.readline().split()[0], Watch(p.pid)
+        seats = [Seat(address, song, start + seconds, i) for i in range(n)]
+        threads = [threading.Thread(target=o.stay, args=(stays, pause)) for o in seats]
+        for o in threads: o.start()
+        while any(o.is_alive() for o in threads):
+            time.sleep(min(5, seconds/200))
+            before = watch.last
+            watch.look(min(1, (time.monotonic() - start)/seconds))
+            if watch.last > before and watch.last%4 == 0: say(json.dumps(visited(seats, watch, start)), flush=True)
+        return visited(seats, watch, start)
+    finally:
+        p.send_signal(signal.SIGTERM)
+        p.wait(30)
+
+def visited(seats, watch, start):
+    "What visitors did so far, and what the app holds"
+    counts, faults = sum((o.counts for o in seats), Counter()), [f for o in seats for f in o.faults]
+    flat = watch.growth() if len(watch.seen) > 20 else dict(last=watch.seen[-1:])
+    hours = round((time.monotonic() - start)/3600, 2)
+    return dict(hours=hours, **counts, failed=len(faults), faults=faults[:5]) | flat
+
 def main():
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    args.add_argument('what', choices=['hours', 'songs'])
-    args.add_argument('--hours', type=float, default=10)
+    args.add_argument('what', choices=['hours', 'songs', 'visitors'])
+    args.add_argument('--hours', type=float, help='10 of a file, 1 of the app')
     args.add_argument('--songs', type=int, default=500)
     args.add_argument('--json', help='Write the figures here')
     a, watch, start = args.parse_args(), Watch(), time.time()
     with tempfile.TemporaryDirectory(prefix='long-') as d:
-        found = hours(a.hours, Path(d), watch) if a.what == 'hours' else songs(a.songs, Path(d), watch)
-    figures = found | watch.growth(1 + (a.what == 'hours')) | dict(seconds=round(time.time() - start))
+        if a.what == 'visitors': found = visitors(a.hours or 1, Path(d))
+        elif a.what == 'hours': found = hours(a.hours or 10, Path(d), watch) | watch.growth(2)
+        else: found = songs(a.songs, Path(d), watch) | watch.growth()
+    figures = found | dict(seconds=round(time.time() - start))
     print(json.dumps(figures))
     if a.json: Path(a.json).write_text(json.dumps(figures) + '\n')
     flat = figures['mb'] < 30 and figures['files'] <= 0 and figures['threads'] <= 0
