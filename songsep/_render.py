@@ -40,7 +40,12 @@ def signature_text(
     text = str(sig.replace(parameters=params, return_annotation=empty))
     return fill(name + text, WIDTH, subsequent_indent='    ', break_long_words=False, break_on_hyphens=False)
 
-def _row(*cells): return '| ' + ' | '.join(o.replace('|', r'\|').replace('\n', '<br>') for o in cells) + ' |'
+def _plain(text):
+    "A comment for Markdown: a star outside of code is a star, as in `targets*channels`, and no emphasis"
+    parts = text.split('`')
+    return '`'.join(o.replace('*', r'\*') if i%2 == 0 else o for i,o in enumerate(parts))
+
+def _row(*cells): return '| ' + ' | '.join(_plain(o).replace('|', r'\|').replace('\n', '<br>') for o in cells) + ' |'
 
 class TableRenderer(BasicMarkdownRenderer):
     "A plain signature, and types, defaults and comments in a table below it"

@@ -337,4 +337,5 @@ def check_text(
         if len(ps) > 5: lines.append(f"  and {len(ps)-5} more")
     if report['recipe']: lines += ['', recipe_text(report['recipe'])]
     n = Counter(p['level'] for p in report['problems'])
-    return '\n'.join(lines + ['', f"{n['error']} errors, {n['warning']} warnings" if n else 'Nothing is wrong.'])
+    total = ', '.join(f"{n[o]} {o}{'s'*(n[o] != 1)}" for o in ('error', 'warning'))
+    return '\n'.join(lines + ['', total if n else 'Nothing is wrong.'])

@@ -54,6 +54,14 @@ def test_stems_start_together(console):
     assert np.ptp(starts) < 2e-3 and abs(starts[0] - 2) < .06
     assert len(set(console.evaluate('songsep.console.tracks.map(o => o.buffer.length)'))) == 1
 
+def test_reading_the_sound_keeps_the_page_alive(console):
+    "Base64 is read in a loop: by `Uint8Array.from` the page of a long song stood still for seconds"
+    ratio = console.evaluate("""() => {
+        const text = btoa('x'.repeat(3e6)), start = performance.now(), sizes = [bytes(text).byteLength], loop = performance.now() - start
+        sizes.push(Uint8Array.from(atob(text), c => c.charCodeAt(0)).length)
+        return sizes.every(o => o === 3e6) && (performance.now() - start - loop)/loop }""")
+    assert ratio > 3
+
 def test_groups_fold_and_are_heard_as_a_whole(page, files, tmp_path):
     sounds = dict(zip(('kick', 'snare', 'bass'), files[0].values()))
     html = console_page(sounds, files[1], groups={'drums': ['kick', 'snare']})

@@ -213,6 +213,9 @@ def test_signatures_fit_on_a_page_and_defaults_stand_in_the_table():
     assert max(map(len, code)) <= PAGE and ' '.join(o.strip() for o in code) == (
         f"example(first, *, then=None, done=..., folder='{ROOT/'results'}', a_very_long_name_for_a_number=440.0)")
     assert '|  | type | default |  |' in page and r'| `then` | list[Path] \| None | `None` | Or not |' in page
+    def stars(n): # `a*b` is code, a*b and c*d are not
+        "Counts."
+    assert r'`a*b` is code, a\*b and c\*d are not' in TableRenderer(stars, name='stars')._repr_markdown_()
     class Has:
         @property
         def size(self): "How large it is."
