@@ -303,6 +303,7 @@ def train(
     bin_balance:Annotated[float, typer.Option(help='How far soft frequencies are raised in the loss, 0 to 1', rich_help_panel=MATERIAL)]=0.,
     loss:Annotated[str, typer.Option(help='l1; compressed and relative keep soft stems from vanishing', autocompletion=_among('l1', 'compressed', 'relative'), rich_help_panel=MATERIAL)]='l1',
     remix:Annotated[Optional[bool], typer.Option('--remix/--no-remix', help='Pair and alter stems of different songs', show_default='remix, where the store keeps the phase', rich_help_panel=MATERIAL)]=None,
+    phase_sensitive:Annotated[bool, typer.Option('--phase-sensitive', help='Learn what is in phase with the mixture: less of other instruments stays', rich_help_panel=MATERIAL)]=False,
     steps:Annotated[Optional[int], typer.Option(help='Steps an epoch; default: every segment once', rich_help_panel=MATERIAL)]=None,
     patience:Annotated[int, typer.Option(help='Stop after so many epochs without improvement', rich_help_panel=COURSE)]=10,
     keep:Annotated[str, typer.Option(help='Weights to keep: of the best epoch, or of the last', rich_help_panel=COURSE)]='best',
@@ -328,7 +329,7 @@ def train(
         _say(quiet)(', '.join(f'{k} {v:.3g}' for k,v in tried.items()))
     history = run(store, folder, architecture, None, epochs, size, learning_rate, drop_epoch, weight_decay, optimizer, _numbers(alpha), share, steps,
                   patience=patience, keep=keep, seed=seed, verbose=0 if quiet else 1 if sys.stdout.isatty() else 2, schedule=schedule, clipnorm=clipnorm, ema=ema,
-                  precision=precision, start=find_model(start) if start else None, bin_balance=bin_balance, loss=loss, tensorboard=tensorboard,
+                  precision=precision, start=find_model(start) if start else None, bin_balance=bin_balance, loss=loss, tensorboard=tensorboard, phase_sensitive=phase_sensitive,
                   judge=song_judge(store, judge, _say(quiet)) if judge else None, monitor=monitor)
     finish_model(folder, say=_say(quiet))
     show_history(history, monitor).figure.savefig(folder/'history.png', bbox_inches='tight')

@@ -461,7 +461,8 @@ def _batches(kind, store_path, tracks, settings, place, **kw):
     "Batches of a kind, for all processes and devices"
     (process, processes, n_devices), size = place, settings['batch_size']
     if size%n_devices: raise SongsepError(f"batch_size must be a multiple of the {n_devices} devices. Received: {size}")
-    batches = kind(store_path, tracks, size, seed=settings['seed'], share=(process, processes), **kw)
+    given = dict(seed=settings['seed'], phase_sensitive=settings.get('phase_sensitive', False))
+    batches = kind(store_path, tracks, size, share=(process, processes), **given, **kw)
     if n_devices > 1: batches.n_rows = max(1, batches.n_rows//size)*size
     return batches
 
@@ -501,13 +502,14 @@ def _callbacks(checkpoint, settings, drop_epoch, minutes, tensorboard):
 
 # %% ../nbs/13_training.ipynb #train0b
 SAME = ('batch_size', 'learning_rate', 'weight_decay', 'optimizer', 'remixed', 'n_batches', 'validation', 'seed',
-        'precision', 'schedule', 'clipnorm', 'ema', 'monitor', 'bin_balance', 'loss', 'epochs')
+        'precision', 'schedule', 'clipnorm', 'ema', 'monitor', 'bin_balance', 'loss', 'phase_sensitive', 'epochs')
 
 def _settings(asked, plan, n_devices):
     "What must be the same when a training continues"
     (spec, tracks, held_back, alphas), found = plan, {k: asked[k] for k in SAME}
     if found['schedule'] != 'cosine': del found['epochs']
     if found['loss'] == 'l1': del found['loss'] # as it was before there was a choice
+    if not found['phase_sensitive']: del found['phase_sensitive']
     batch_size = _batch_size(asked['batch_size'], asked['folder'], spec, alphas, asked['precision'], asked['optimizer'],
                              n_devices)
     return found | dict(
@@ -569,7 +571,8 @@ def train(
     devices:list[str]|None=None, # Names such as `gpu:0`; `None` takes all GPUs
     tensorboard:bool=False, # Log to `logs` in the model folder; needs TensorFlow
     resident:bool=False, # Take the songs into the memory of the device and remix them there: for a GPU
-    minutes:float|None=None # How long it may last; an epoch for which there is no time is not begun
+    minutes:float|None=None, # How long it may last; an epoch for which there is no time is not begun
+    phase_sensitive:bool=False # Learn what is `in_phase` with the mixture; the store must keep the phase
 ) -> dict: # History: lists `loss`, `val_loss`, `learning_rate` and what `judge` gives, a value an epoch
     "Train a model, or go on with a training that was stopped."
     asked = dict(locals()) # every argument by its name

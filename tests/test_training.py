@@ -75,6 +75,16 @@ def test_settings_are_compared_both_ways(store, whole):
 def test_wrong_values_are_refused(tmp_path, store, kw):
     with pytest.raises(SongsepError, match=next(iter(kw))): train(store, tmp_path/'m', epochs=1, **SMALL | kw)
 
+def test_phase_sensitive_targets_are_learned_and_kept_to(tmp_path, store):
+    settings = SMALL | dict(n_batches=2, seed=1, phase_sensitive=True)
+    train(store, tmp_path/'a', epochs=1, **settings)
+    assert read_spec(tmp_path/'a').training['phase_sensitive'] is True
+    with pytest.raises(OtherSettings, match='phase_sensitive'):
+        train(store, tmp_path/'a', epochs=2, **settings | dict(phase_sensitive=False))
+    plain, aligned = (Batches(store, ['Track00001'], 4, shuffle=False, phase_sensitive=o)[0] for o in (False, True))
+    assert np.abs(plain[0] - aligned[0]).max() < 1e-3*plain[0].max() # the same mixture
+    assert (aligned[1] <= plain[1] + 1e-3*plain[0].max()).all() and aligned[1].sum() < .99*plain[1].sum()
+
 def test_songs_are_noted(whole):
     songs = read_spec(whole).training_songs
     assert len(songs) == 4 and all(o.keys() == {'name', 'uuid'} and o['uuid'] for o in songs)

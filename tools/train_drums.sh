@@ -30,7 +30,7 @@ python - <<'end'
 from songsep.models import find_model
 from songsep.training import train
 train('drums.h5', 'models/drums', start=find_model('drums'), epochs=11, n_batches=130, batch_size=4, learning_rate=6e-4, schedule='cosine',
-      remixed=.95, ema=.997, clipnorm=1., keep='last', patience=99, validation=.01)
+      remixed=.95, phase_sensitive=True, ema=.997, clipnorm=1., keep='last', patience=99, validation=.01)
 end
 songsep models shrink models/drums
 
