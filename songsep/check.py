@@ -30,6 +30,7 @@ def _seconds(parts, infos, faults): # {name: waveform (channels, samples)}, a se
     for ys in zip_longest(*(_guarded(parts[k], i.sr, faults) for k,i in infos.items())):
         yield {k: y.astype('float64') for k,y in zip(infos, ys) if y is not None}
 
+# %% ../nbs/08_check.ipynb #0005a
 def _sum(ys): # of waveforms (channels, samples); the shorter is padded with silence
     ys = list(ys)
     out = np.zeros(np.max([y.shape for y in ys], 0))
@@ -48,6 +49,7 @@ def _clipped(y): # places where three samples and more are at the top
 
 def _db(part, whole): return round(float(10*np.log10(max(part, 1e-20)/max(whole, 1e-20))), 1)
 
+# %% ../nbs/08_check.ipynb #0005b
 def scan_track(
     track:Track, # The track
     recipe:Recipe|None=None # Sums its targets too, if given

@@ -291,6 +291,7 @@ class _Graph:
         scale = gamma/np.sqrt(variance + 1e-3)
         return self('Conv', x, self.constant(scale[:, None, None, None]), self.constant(beta - mean*scale), group=len(scale), kernel_shape=[1, 1])
 
+# %% ../nbs/19_checkpoints.ipynb #0019a
 def _stem_graph(g, mix, get, activation, n_levels):
     "Masks of one network before their sigmoid, as cells of 4x4 pixels: (batch, 16*masks, bins/4, frames/4)"
     act = (lambda x: g('LeakyRelu', x, alpha=.2), lambda x: g('Relu', x)) if activation=='relu' else (lambda x: g('Elu', x),)*2
@@ -315,6 +316,7 @@ def _stem_graph(g, mix, get, activation, n_levels):
     n, (k, b), x = 16*len(b), get(f'down{n_levels}'), norm(act[1](x), 2*n_levels-1, 16)
     return g.conv([(x, n)], cell_kernel(k, 'mask', 4, 4), np.tile(b, 16))
 
+# %% ../nbs/19_checkpoints.ipynb #0019b
 def spleeter_graph(
     model:keras.Model, # A `spleeter_unet` of at least three levels, whose bins and frames need no padding
     activation:str='relu', # Its `activation`

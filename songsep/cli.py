@@ -37,6 +37,7 @@ def _quiet_tensorflow():
     with _quietly(), needs('train'): import keras
     yield
 
+# %% ../nbs/31_cli.ipynb #0005a
 def _examples(*lines): return '\n\n'.join(('Examples:', *lines)) # an empty line is what keeps Typer from joining them
 
 SONGS, LEARNING, KEEPING = 'From a song to its stems', 'From stems to a model', 'What there is, and whether it is in order'
@@ -57,6 +58,7 @@ def _everywhere(
     version:Annotated[bool, typer.Option('--version', help='Say the version', callback=_version, is_eager=True)]=False
 ): pass
 
+# %% ../nbs/31_cli.ipynb #0005b
 # Completion
 
 def _among(*names): return lambda incomplete: [o for o in names if o.startswith(incomplete)]
@@ -73,6 +75,7 @@ RECIPES = ('drums', 'band', 'vocals', 'musdb', 'piano', 'guitar', 'bass', 'kit')
 RECIPE_HELP = f"A recipe file, or {', '.join(RECIPES)}"
 ARCHITECTURES = ('tfc_tdf_unet', 'strided_unet', 'unet', 'spleeter_unet') # of songsep.unet, which takes seconds to import
 
+# %% ../nbs/31_cli.ipynb #0005c
 # Options of several verbs
 
 Paths = Annotated[list[Path], typer.Argument(show_default=False)]
@@ -82,6 +85,7 @@ Dask = Annotated[Optional[str], typer.Option(help='Address of a Dask scheduler, 
 Quiet = Annotated[bool, typer.Option('-q', '--quiet', help='Say only what went wrong')]
 Json = Annotated[bool, typer.Option('--json', help='Print one JSON object, for scripts')]
 
+# %% ../nbs/31_cli.ipynb #0005d
 # What verbs say
 
 def _say(quiet, as_json=False):
@@ -110,6 +114,7 @@ def demo(
     folder = out/song.stem
     print(f"{write_console(folder/'console.html', folder/'separation.json', song)}: open it in a browser to hear them")
 
+# %% ../nbs/31_cli.ipynb #0007a
 def _one_of(what, default, **said):
     "What an option and its other names ask for"
     said = {k: v for k,v in said.items() if v}
@@ -134,6 +139,7 @@ def _template(value): # in the words of Spleeter and Demucs
     for theirs,ours in dict(filename='song', track='song', instrument='stem', codec='ext').items(): value = value and value.replace(f'{{{theirs}}}', f'{{{ours}}}')
     return value
 
+# %% ../nbs/31_cli.ipynb #0007b
 FILES, ALIASES = 'Files', 'In the words of Spleeter and Demucs'
 
 @app.command(rich_help_panel=SONGS, epilog=_examples('songsep separate song.mp3 -o results', 'songsep separate song.mp3 --report', 'songsep separate album/ --stems drums --format flac',
@@ -179,6 +185,7 @@ def separate(
     if as_json: _print_json(_receipts(done, out, output))
     _fail_for(done, quiet or as_json)
 
+# %% ../nbs/31_cli.ipynb #0007c
 def _receipts(done, out, output):
     "Receipts whose files can be opened from here, and why a song has none"
     folder = lambda k: (out/output.path(k, 'separation', 'json')).parent
@@ -245,6 +252,7 @@ def submix(
         missing = f"; {', '.join(found['missing'])} listed without audio" if found['missing'] else ''
         print(f"{t.path/r.name}: {', '.join(r.targets)} and residuals sum to the mix within {found['sum_error_db']:.0f} dB{missing}")
 
+# %% ../nbs/31_cli.ipynb #0011a
 @app.command(rich_help_panel=LEARNING, epilog=_examples('songsep prepare my_songs -o drums.h5 --recipe drums', 'songsep prepare slakh/train -o band.h5 --recipe band --jobs 8'))
 def prepare(
     datasets:Annotated[list[Path], typer.Argument(help='Folders of tracks, or single tracks', show_default=False)],
@@ -338,6 +346,7 @@ def train(
     known_as = name if out == Path('saved_models') else folder
     _say(quiet)(f"Next: songsep separate SONG --model {known_as}, and songsep evaluate OTHER_SONGS --model {known_as}")
 
+# %% ../nbs/31_cli.ipynb #0013a
 def _batch_size(text):
     if text == 'auto' or text.isdigit() and int(text) > 0: return text if text == 'auto' else int(text)
     raise SongsepError(f"--batch-size must be a whole number above 0, or auto. Received: {text}")
@@ -373,6 +382,7 @@ def synth(
                   drum_pieces=drum_pieces)
     _say(quiet)(f"{out}: {sum(1 for _ in out.glob('Track*'))} tracks")
 
+# %% ../nbs/31_cli.ipynb #0014a
 @app.command(rich_help_panel=LEARNING, epilog=_examples('songsep evaluate test_songs --model my_drums', 'songsep evaluate musdb18/test -m spleeter-2stems --recipe vocals.yaml --report scores.html', 'songsep evaluate test_songs -m my_drums --quick',
     'songsep evaluate my_songs -m my_drums --held-out', 'songsep evaluate test_songs -m my_drums --json -q'))
 def evaluate(
@@ -415,6 +425,7 @@ def doctor(
     else:
         for k,v in found.items(): print(f'{k + ":":10}{v}')
 
+# %% ../nbs/31_cli.ipynb #0016a
 models = typer.Typer(help='Find, fetch, convert and export models; alone, list them.')
 data, recipe = (typer.Typer(help=o, no_args_is_help=True) for o in ('Check datasets before they cost hours, and look after stores.', 'Understand recipes.'))
 for name,group in dict(models=models, data=data, recipe=recipe).items(): app.add_typer(group, name=name, rich_help_panel=KEEPING)
@@ -433,6 +444,7 @@ def models_list(
     if as_json: _print_json(model_facts())
     else: print(models_table())
 
+# %% ../nbs/31_cli.ipynb #0016b
 @models.command('pull')
 def models_pull(
     name:Annotated[str, typer.Argument(help='Its name, as `songsep models` has it', show_default=False, autocompletion=_models_elsewhere, callback=_known)]
@@ -466,6 +478,7 @@ def models_import(
         with _quiet_tensorflow(): folder = import_model(path, out, name, names)
     print(f"{folder}: songsep separate SONG --model {folder.name}")
 
+# %% ../nbs/31_cli.ipynb #0016c
 @models.command('export')
 def models_export(
     name:Annotated[str, typer.Argument(help='Name of a model, or its folder', show_default=False, autocompletion=_models_here, callback=_known)],
@@ -489,6 +502,7 @@ def models_shrink(
     with _quiet_tensorflow(): error = shrink_model(folder)
     print(f"{folder}: {sum(o.stat().st_size for o in folder.glob('model.*'))/1e6:.1f} MB; its output differs from before by {error:.1e} of full scale at most")
 
+# %% ../nbs/31_cli.ipynb #0016d
 @data.command('check')
 def data_check(
     dataset:Annotated[Path, typer.Argument(help='A folder of tracks, or a CSV that lists stems', show_default=False)],
@@ -515,6 +529,7 @@ def data_verify(
     if faults: fail(f"{store} is damaged in {len(faults)} places. Repair it with `songsep data repair {store} DATASET`.", 1)
     print(f"{store}: whole")
 
+# %% ../nbs/31_cli.ipynb #0016e
 @data.command('repair')
 def data_repair(
     store:Annotated[Path, typer.Argument(help='A damaged store', show_default=False)],
@@ -535,6 +550,7 @@ def data_stage(
     from songsep.store import stage
     print(f"{stage(store, folder)}: copied and checked")
 
+# %% ../nbs/31_cli.ipynb #0016f
 @recipe.command('show')
 def recipe_show(
     name:Annotated[str, typer.Argument(help=RECIPE_HELP, show_default=False, autocompletion=_among(*RECIPES))],

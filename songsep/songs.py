@@ -37,6 +37,7 @@ def _check_template(text, fmt):
     if not text.lower().endswith(('.{ext}', f'.{fmt}')):
         raise SongsepError(f"the format is {fmt}, so the file name must end in .{{ext}} or .{fmt}. Received: {text}")
 
+# %% ../nbs/23_songs.ipynb #0005a
 @dataclass(frozen=True)
 class Output:
     "Which files to write, and how."
@@ -106,6 +107,7 @@ class _Spool:
         with open(self.song, 'rb') as f:
             while len(a := np.fromfile(f, 'float32', BLOCK*self.shape[1])): yield np.ascontiguousarray(a.reshape(-1, self.shape[1]).T)
 
+# %% ../nbs/23_songs.ipynb #0008a
 def _compute(song, model, then, W, spool, progress, remark):
     "Fill the spool from where it ends; returns the highest peak"
     first, done = resume_at(spool.samples, song.sr, model, then)
@@ -126,6 +128,7 @@ def _copied(blocks, file):
         file.write(np.ascontiguousarray(y.T))
         yield y
 
+# %% ../nbs/23_songs.ipynb #0008b
 def _power(y): return float(np.dot(y.reshape(-1), y.reshape(-1)))
 
 def _write(spool, files, sr, gain, subtype, complete, progress):
@@ -389,6 +392,7 @@ def _one_job(job): # plain values, for another process
         return separate_song(path, out, first, Output(**output), name, overwrite, resume, stream=stream, keep=keep, then=others)
     return _outcome(path, work)
 
+# %% ../nbs/23_songs.ipynb #t010a
 def separate_songs(
     paths:list[str|Path], # Sound files, and folders to search
     out:str|Path='results', # Output folder
@@ -417,6 +421,7 @@ def separate_songs(
         elif len(songs) > 1: say(_sentence(songs[name], r))
     return done
 
+# %% ../nbs/23_songs.ipynb #t010b
 def _sentence(path, e): return str(e) if isinstance(e, SongsepError) else f"{path}: {type(e).__name__}: {e}. This is a fault of songsep."
 
 def _place_of(model):

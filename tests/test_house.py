@@ -231,7 +231,7 @@ def test_every_parameter_is_explained(name):
 DIVIDED = ['04_stems', '04a_recipes', '05_preprocessing', '06_spectrogram', '06a_store', '07_prepare',
            '13_training']
 WIDE, LARGE, NEAR = 120, 50, 3 # characters of a line, lines of a cell, cells from a name to where it is shown
-WIDE_SHARE, LARGE_CELLS, SHOWN_SHARE = .056, 17, .68 # as measured; they may only get better
+WIDE_SHARE, LARGE_CELLS, SHOWN_SHARE = .056, 7, .68 # as measured; they may only get better
 
 def is_export(source): return re.search(r'^#\| *export', source, re.M)
 

@@ -126,6 +126,7 @@ def _rows(parts, variety, rng, drum_pieces): # the same, three lists
 
 def _kept_settings(drum_pieces): return dict(drum_pieces=True) if drum_pieces else {} # nothing where all is as it was before
 
+# %% ../../nbs/03g_synth.corpus.ipynb #0013a
 def synth_track(
     midi_path:str|Path, # A General MIDI file
     folder:str|Path, # Where the track will be
