@@ -283,6 +283,29 @@ def _vint(b): # a number, and how many bytes it takes; all ones are unknown
     value = int.from_bytes(b[:n], 'big') & ((1 << 7*n) - 1)
     return (0 if value == (1 << 7*n) - 1 else value), n
 
+# %% ../nbs/01_audio.ipynb #a0122
+def _voc_end(f, head):
+    "Where the last block of a VOC ends; 0 where its size is unknown, -1 where what follows is no block"
+    size, at = os.fstat(f.fileno()).st_size, int.from_bytes(head[20:22], 'little')
+    while at < size:
+        f.seek(at)
+        kind, *said = f.read(4)
+        n = int.from_bytes(bytes(said), 'little')
+        if kind == 0: return at + 1
+        if kind > 9: return -1
+        if n in (0, 0xffffff): return 0
+        at += 4 + n
+    return at
+
+def _check_voc(path):
+    "Refuse a VOC whose blocks count more or less than there is"
+    with open(path, 'rb') as f:
+        if not (head := f.read(26)).startswith(b'Creative Voice File\x1a'): return
+        end, size = _voc_end(f, head), os.fstat(f.fileno()).st_size
+    if end > size: raise SoundError(f"{path} is damaged: its blocks promise {end} bytes, the file holds {size}. {_AGAIN}")
+    if end < 0 or 0 < end < size - (1<<16):
+        raise SoundError(f"{path} is damaged: one of its blocks counts a part of its sound, and something else follows. {_AGAIN}")
+
 # %% ../nbs/01_audio.ipynb #a014
 _MIRROR = bytes(int(f'{i:08b}'[::-1], 2) for i in range(256))
 
@@ -389,6 +412,7 @@ def _probe_ffmpeg(path, k):
     size = path.stat().st_size
     if (stated := _stated_bytes(path)) > size:
         raise SoundError(f"{path} is damaged: its header promises {stated} bytes, the file holds {size}. {_AGAIN}")
+    _check_voc(path)
     with _ffmpeg(path, k, parts[0] if parts else None) as (container, stream):
         first = next(_frames(path, container, stream, lambda s: None), None) # tells the rate, where the header tells half of it (HE-AAC)
         if first is None: raise SoundError(f"{path} has no samples.")

@@ -45,6 +45,10 @@ def _one_arena():
     ort.create_and_register_allocator(memory, ort.OrtArenaCfg({'max_mem': 0, 'arena_extend_strategy': 1}))
 
 # %% ../nbs/18_engines.ipynb #0009
+def _no_graph(path, e):
+    said = ' '.join(str(e).split())[:120] or type(e).__name__
+    return SongsepError(f"{path} can't be run by ONNX Runtime ({said}). Fetch, import or export the model again.")
+
 def _session(path, device, at_once):
     import onnxruntime as ort
     with _one_at_a_time: _one_arena()
@@ -54,7 +58,8 @@ def _session(path, device, at_once):
     options.intra_op_num_threads = max(1, processors()//at_once)
     options.enable_mem_pattern = False # memory that is planned as a whole is more of it, and saves no time
     options.enable_mem_reuse = False # it would keep an encoder's arrays for the decoder's, a gigabyte of them in HTDemucs
-    session = ort.InferenceSession(str(path), options, providers=list(dict.fromkeys([DEVICES[device], DEVICES['cpu']])))
+    try: session = ort.InferenceSession(str(path), options, providers=list(dict.fromkeys([DEVICES[device], DEVICES['cpu']])))
+    except Exception as e: raise _no_graph(path, e) from None # of ONNX Runtime's many kinds
     if libc := one_heap(): libc.malloc_trim(0) # what loading took and gave back
     return session
 
@@ -71,7 +76,8 @@ def onnx_engine(
     pool.shutdown(wait=False)
     def run(X):
         names = [o.name for o in session.result().get_inputs()]
-        answers = session.result().run(None, dict(zip(names, X if isinstance(X, tuple) else (X,))))
+        try: answers = session.result().run(None, dict(zip(names, X if isinstance(X, tuple) else (X,))))
+        except Exception as e: raise _no_graph(path, e) from None # a shape that it does not take, say
         return answers[0] if len(answers) == 1 else answers
     return run
 

@@ -194,7 +194,10 @@ def load_model(
     if sha256(weights) != spec.weights_sha256:
         raise SongsepError(f"{weights} is not the file that model.json describes (SHA-256 differs). Copy the whole model folder again.")
     model = build_model(spec)
-    model.load_weights(weights)
+    try: model.load_weights(weights)
+    except Exception as e: # Keras and HDF5 have errors of many kinds
+        why = ' '.join(str(e).split())[:80] or type(e).__name__
+        raise SongsepError(f"{weights} does not hold the network that model.json describes ({why}). Copy the whole model folder again.") from None
     return model, spec
 
 # %% ../nbs/11a_folder.ipynb #0029

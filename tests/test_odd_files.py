@@ -226,3 +226,29 @@ def test_a_bad_name_is_a_name(tmp_path):
         sf.write(tmp_path/f'a.{suffix}', noise(.5).T, SR)
         (tmp_path/f'a.{suffix}').rename(path)
         assert read(path)[0].shape == (2, SR//2)
+
+@pytest.mark.parametrize('subtype,at', [('PCM_16', 27), ('ULAW', 27), ('PCM_U8', 35)])
+def test_blocks_of_a_voc_that_count_wrongly(tmp_path, subtype, at):
+    "One that counts too few, and one that is cut off, lost sound without a word"
+    whole, path = tmp_path/'whole.voc', tmp_path/'a.voc'
+    sf.write(whole, noise().T, SR, subtype=subtype)
+    b, samples = whole.read_bytes(), 2*SR
+    assert read(whole)[0].shape[1] == samples
+    for n in (1000, 50_000):
+        path.write_bytes(b[:at] + n.to_bytes(3, 'little') + b[at+3:])
+        try: assert read(path)[0].shape[1] == samples # libsndfile's 8 bits are read whatever the block says
+        except SoundError as e: assert 'damaged' in str(e)
+    path.write_bytes(b[:len(b)*6//10])
+    refused(path, 'damaged')
+    for n in (0, 0xffffff): # unknown, as a recorder leaves them
+        path.write_bytes(b[:at] + n.to_bytes(3, 'little') + b[at+3:])
+        assert read(path)[0].shape[1] == samples
+
+def test_a_voc_longer_than_its_blocks_can_count(tmp_path):
+    sf.write(tmp_path/'a.voc', np.zeros((2, 5_000_000), 'float32').T, SR, subtype='PCM_16')
+    refused(tmp_path/'a.voc', 'counts a part of its sound') # of which ffmpeg reads a sixth
+
+@pytest.mark.parametrize('codec,sr,channels', [('pcm_u8', 22050, 1), ('pcm_s16le', 44100, 2)])
+def test_a_voc_of_ffmpeg(tmp_path, codec, sr, channels):
+    encode(tmp_path/'a.voc', noise(channels=channels, sr=sr), sr, codec)
+    assert abs(read(tmp_path/'a.voc')[0].shape[1] - 2*sr) < 2

@@ -184,7 +184,8 @@ class Visitor:
         finally: c.close()
     def told(self, method, path, said=None):
         "What an answer says; an error of the server's own is a fault"
-        status, text, _ = self.ask(method, path, said if isinstance(said, bytes) else said and json.dumps(said))
+        body = said if said is None or isinstance(said, bytes) else json.dumps(said)
+        status, text, _ = self.ask(method, path, body)
         if status not in (200, 400): raise RuntimeError(f'{method} {path} gives {status}: {text[:200]}')
         return json.loads(text)
     def half(self, song, share):
@@ -431,7 +432,7 @@ class AppBench(Bench):
             visiting = threading.Thread(target=lambda: said.append(visitor.visit(self.song)))
             visiting.start()
             time.sleep(moment)
-            visitor.told('POST', '/cancel', {})
+            if visitor.told('POST', '/cancel', {}): self.fault('the app does not cancel', folder)
             visiting.join()
             if said not in ([self.work.whole], ['cancelled']):
                 self.fault(f'cancelled after {moment:.2f} s: {said}', folder)
@@ -483,18 +484,26 @@ def imports(works):
     if 'app' in works: yield from ('starlette.applications', 'starlette.responses', 'uvicorn', 'songsep.server')
     if 'train' in works: yield from ('keras', 'songsep.training', 'songsep.export', 'matplotlib.figure')
 
+def add_figures(path, counts, failed, seed):
+    "Add the moments of a run to those that a file counts, for the page of the documentation"
+    said = json.loads(path.read_text()) if path.exists() else {}
+    sums = said.setdefault('crashes', {})
+    for (work, end), n in counts.items(): sums.setdefault(work, {})[end] = sums.get(work, {}).get(end, 0) + n
+    sums['failed'], sums['seeds'] = sums.get('failed', 0) + failed, [*sums.get('seeds', ()), seed]
+    path.write_text(json.dumps(said) + '\n')
+
 def main():
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     args = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     args.add_argument('works', nargs='*', choices=[*WORKS, []], default=[])
     args.add_argument('--moments', type=int, default=200)
     args.add_argument('--seed', type=int, default=0)
-    args.add_argument('--json', help='Add the figures to those in this file')
+    args.add_argument('--json', help='Add the figures to those in this file, such as tests/torture/figures.json')
     a = args.parse_args()
     counts, faults = run(a.works or [*WORKS], a.moments, a.seed)
     figures = {w: {e: counts[w, e] for e in ENDS if counts[w, e]} for w in WORKS} | {'failed': len(faults)}
     print(json.dumps(figures))
-    if a.json: Path(a.json).write_text(json.dumps(figures | {'seed': a.seed}) + '\n')
+    if a.json: add_figures(Path(a.json), counts, len(faults), a.seed)
     sys.exit(bool(faults))
 
 if __name__ == '__main__': main()

@@ -262,6 +262,55 @@ def tensors(path):
         return '.safetensors', save({k: v.contiguous() for k,v in net.state_dict().items()}, about)
     pickled(path)
 
+# Weights, and graphs that name other files
+
+@cache
+def small_model():
+    "A model folder with a small network"
+    from songsep.folder import ModelSpec, build_model, save_model
+    spec = ModelSpec('small', ['drums', 'rest'], config(), 'strided_unet', arguments=dict(filters=(4, 8, 8)))
+    save_model(folder := Path(tempfile.mkdtemp())/'small', build_model(spec), spec)
+    return folder
+
+def weights(path):
+    "`model.weights.h5`; the description has the checksum of what is there, as a stranger's would"
+    from songsep import folder as module
+    from songsep.core import sha256
+    if path is None: return '.h5', (small_model()/'model.weights.h5').read_bytes()
+    if not hasattr(module.build_model, 'made'): # the network is made once
+        module.build_model = cache_by_shape(module.build_model)
+        module.build_model.made = True
+    shutil.copytree(small_model(), target := path.parent/'small', dirs_exist_ok=True)
+    shutil.copy(path, target/'model.weights.h5')
+    said = json.loads((target/'model.json').read_text())
+    (target/'model.json').write_text(json.dumps(said | dict(weights_sha256=sha256(path))))
+    module.load_model(target)
+
+def external(path):
+    "A graph whose weights lie in another file, which its description leads to; it runs beside a secret and a file of weights"
+    from onnx import TensorProto, helper
+    from songsep.core import Config
+    from songsep.engines import checksum
+    from songsep.folder import ModelSpec, write_spec
+    from songsep.models import open_model
+    if path is None:
+        info = lambda name, n: helper.make_tensor_value_info(name, TensorProto.FLOAT, ('n', 129, 32, n))
+        halves = TensorProto(name='halves', data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL)
+        for k,v in dict(location='weights.bin', offset='0', length='8').items(): halves.external_data.add(key=k, value=v)
+        nodes = [helper.make_node('Mul', ['x', 'halves'], ['y'])]
+        graph = helper.make_graph(nodes, 'halver', [info('x', 1)], [info('y', 2)], [halves])
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9).SerializeToString()
+        other = made.replace(b'weights.bin', b'../x/secret') # as long
+        return '.onnx', [made, other, made.replace(b'weights.bin', b'/etc/passwd')]
+    (target := path.parent/'halver').mkdir(exist_ok=True)
+    (path.parent/'x').mkdir(exist_ok=True)
+    for o,value in ((path.parent/'x'/'secret', .25), (target/'weights.bin', .5)): o.write_bytes(np.float32([value]*2).tobytes())
+    shutil.copy(path, target/'model.onnx')
+    sums = dict(weights_sha256='0'*64, onnx_crc32=checksum(target/'model.onnx'))
+    write_spec(target, ModelSpec('halver', ['drums', 'rest'], Config(8000, .5, 256, 128), 'graph', **sums))
+    said = np.asarray(open_model(target).forward(np.ones((1, 129, 32, 1), 'float32')))
+    if said.ravel()[0] == .25: raise RuntimeError('a file outside the model folder was read')
+
 # What a browser sends
 
 @cache
@@ -308,8 +357,9 @@ REQUESTS = [b'PUT /songs?name=a.wav content-length:1644\n' + sound(), b'PUT /son
     b'GET /results/1/mix?drums=0.5\n', b'GET /training?model=a&width=900\n', b'GET /assets/console.css\n', b'POST /listen\n{"model": "a", "song": "b"}']
 
 READERS = {o.__name__: o for o in (recipe, metadata, table, description, store, dictionary, receipt, graph, midi, history, kit, split, names,
-                                   archive, wheel, original, spleeter, pickled, tensors, request)}
-NEEDS = dict(store='h5py', dictionary='h5py', original='keras', spleeter='keras', pickled='demucs', tensors='demucs', request='starlette')
+                                   archive, wheel, original, spleeter, pickled, tensors, weights, external, request)}
+NEEDS = dict(store='h5py', dictionary='h5py', original='keras', spleeter='keras', pickled='demucs', tensors='demucs', weights='keras', external='onnx',
+             request='starlette')
 
 def fuzz(name, seconds, seed=0, keep=None, most=None):
     "Change a reader's file again and again: how many were read, how many refused, and what failed"

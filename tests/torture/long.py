@@ -152,7 +152,7 @@ def main():
     args.add_argument('what', choices=['hours', 'songs', 'visitors'])
     args.add_argument('--hours', type=float, help='10 of a file, 1 of the app')
     args.add_argument('--songs', type=int, default=500)
-    args.add_argument('--json', help='Write the figures here')
+    args.add_argument('--json', help='Put the figures beside those in this file, such as tests/torture/figures.json')
     a, watch, start = args.parse_args(), Watch(), time.time()
     with tempfile.TemporaryDirectory(prefix='long-') as d:
         if a.what == 'visitors': found = visitors(a.hours or 1, Path(d))
@@ -160,7 +160,9 @@ def main():
         else: found = songs(a.songs, Path(d), watch) | watch.growth()
     figures = found | dict(seconds=round(time.time() - start))
     print(json.dumps(figures))
-    if a.json: Path(a.json).write_text(json.dumps(figures) + '\n')
+    if a.json:
+        said = json.loads(Path(a.json).read_text()) if Path(a.json).exists() else {}
+        Path(a.json).write_text(json.dumps(said | {a.what: figures}) + '\n')
     flat = figures['mb'] < 30 and figures['files'] <= 0 and figures['threads'] <= 0
     sys.exit(not flat or bool(figures.get('failed') or figures.get('blocks_that_do_not_sum')))
 
