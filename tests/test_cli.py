@@ -268,3 +268,13 @@ def test_the_report_is_read_in_a_browser(report, page, screenshots, width, schem
     axe = pytest.importorskip('axe_playwright_python.sync_playwright', reason='needs axe-playwright-python').Axe()
     found = axe.run(page).response['violations']
     assert not [(o['id'], [n['target'] for n in o['nodes']]) for o in found if o['impact'] in ('serious', 'critical')]
+
+
+@pytest.mark.parametrize('verb, says', [('train', 'is no store'), ('separate', 'no sound file that can be read')])
+def test_a_file_of_another_sort_is_named_and_stays(tmp_path, verb, says):
+    "No advice to delete what may be somebody's film, no name that nobody gave"
+    (tmp_path/'film.aac').write_text('hello')
+    res = songsep(verb, 'film.aac', cwd=tmp_path, code=2)
+    said = res.stdout + res.stderr
+    assert 'film.aac is' in said and says in said and not re.search('delete|remove|unknown format|Traceback', said)
+    assert (tmp_path/'film.aac').read_text() == 'hello'

@@ -422,3 +422,8 @@ def test_a_graph_is_fetched_without_training_libraries(monkeypatch, tmp_path):
     monkeypatch.setattr(pull, 'pull_model', lambda name, say, progress: (seen.append(name), say('converting'), tmp_path/name)[-1])
     done = CliRunner().invoke(app, ['models', 'pull', 'htdemucs'])
     assert done.exit_code == 0 and seen == ['htdemucs'], done.output
+
+
+def test_cards_say_what_is_left_where_there_are_no_drums():
+    cards = [o for o in Path(folder.__file__).parent.glob('weights/*/README.md') if 'drums' in read_spec(o.parent).stems]
+    assert len(cards) == 2 and all('without drums' in o.read_text(encoding='utf-8') for o in cards)
