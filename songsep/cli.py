@@ -11,7 +11,7 @@ __all__ = ['SONGS', 'LEARNING', 'KEEPING', 'app', 'RECIPES', 'RECIPE_HELP', 'ARC
            'old_main']
 
 # %% ../nbs/31_cli.ipynb #0002
-import errno, json, os, sys, tempfile, traceback, warnings
+import _thread, errno, json, os, sys, tempfile, threading, traceback, warnings
 from contextlib import ExitStack, contextmanager
 from math import isfinite
 from pathlib import Path
@@ -593,12 +593,18 @@ def _whole_streams():
         setattr(sys, name, _Patient(stream))
 
 # %% ../nbs/31_cli.ipynb #0018a
+def _kept_interrupt(lost):
+    "Python drops a Ctrl-C that arrives in a callback of its own, such as those of imports: it comes again, a moment later"
+    if lost.exc_type is KeyboardInterrupt: threading.Timer(.01, _thread.interrupt_main).start()
+    else: sys.__unraisablehook__(lost)
+
 def _own_process():
     "What holds for the whole process is set by the commands alone, and by no import"
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     os.environ['MPLBACKEND'] = 'Agg' # plots become files; a notebook's own would be inherited by what it starts
     warnings.filterwarnings('ignore', category=FutureWarning) # what libraries have to say to each other
     warnings.formatwarning = lambda message, *_: f'songsep: {message}\n'
+    sys.unraisablehook = _kept_interrupt
     # or Typer colours also files and pipes, where it thinks that someone wants it
     if os.environ.get('NO_COLOR') or not sys.stdout.isatty(): os.environ['_TYPER_FORCE_DISABLE_TERMINAL'] = '1'
 

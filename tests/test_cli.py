@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf, typer, warm
-from songsep.cli import ARCHITECTURES, RECIPES, app
+from songsep.cli import ARCHITECTURES, RECIPES, _kept_interrupt, app
 from songsep.evaluation import METHODS, write_report
 from songsep.synth.toy import toy_dataset
 
@@ -278,3 +278,11 @@ def test_a_file_of_another_sort_is_named_and_stays(tmp_path, verb, says):
     said = res.stdout + res.stderr
     assert 'film.aac is' in said and says in said and not re.search('delete|remove|unknown format|Traceback', said)
     assert (tmp_path/'film.aac').read_text() == 'hello'
+
+def test_a_stop_by_hand_that_python_drops_comes_again(monkeypatch):
+    class Dropped:
+        def __del__(self): raise KeyboardInterrupt # as in the callbacks of imports
+    monkeypatch.setattr(sys, 'unraisablehook', _kept_interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        Dropped()
+        time.sleep(10)
