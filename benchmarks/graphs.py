@@ -100,6 +100,37 @@ def distance(first, then):
     "Energy of what differs, in dB below the outputs; that of the worst one"
     return max(10*np.log10(np.square(a - b).sum()/np.square(a).sum() + 1e-15) for a,b in zip(first, then)) # -150: the same
 
+# The floor
+
+def operations(path):
+    "Multiplications and additions of a graph's products and convolutions, all of whose shapes are fixed"
+    import onnx
+    graph = onnx.shape_inference.infer_shapes(onnx.load(path)).graph
+    shapes = {o.name: o.dims for o in graph.initializer}
+    for o in [*graph.value_info, *graph.input, *graph.output]: shapes[o.name] = [d.dim_value for d in o.type.tensor_type.shape.dim]
+    def of(node):
+        x, w, y = (shapes.get(o) for o in (node.input[0], node.input[1], node.output[0]))
+        if node.op_type in ('MatMul', 'Gemm'): return np.prod(y, dtype=float)*x[-1]
+        return np.prod(x if node.op_type == 'ConvTranspose' else y, dtype=float)*np.prod(w[1:])
+    return 2*sum(of(o) for o in graph.node if o.op_type in ('MatMul', 'Gemm', 'Conv', 'ConvTranspose'))
+
+def matrix_rate(n=2048, rounds=8):
+    "Operations a second of one core that multiplies matrices"
+    x = np.random.default_rng(0).normal(size=(n, n)).astype('float32')
+    times = []
+    for _ in range(rounds):
+        start = time.process_time()
+        x@x
+        times.append(time.process_time() - start)
+    return 2*n**3/min(times)
+
+def floor(path):
+    "What a segment would take if the network were one product of matrices"
+    done = subprocess.run([sys.executable, '-c', 'from graphs import matrix_rate; print(matrix_rate())'], check=True, text=True,
+                          capture_output=True, cwd=Path(__file__).parent, env=os.environ | dict(OPENBLAS_NUM_THREADS='1', OMP_NUM_THREADS='1'))
+    n, rate = operations(path), float(done.stdout)
+    return f'{n/1e9:.0f} GFLOP; one core multiplies matrices at {rate/1e9:.0f} GFLOP/s, which would take {n/rate:.1f} s'
+
 def table(args, tmp):
     path, first = args.graph or random_graph(tmp), None
     print('| graph | processor time | peak memory | distance |\n|---|---|---|---|')
@@ -113,6 +144,7 @@ def table(args, tmp):
         first = first or y
         print(f'| {name} | {seconds:.1f} s | {mb:.0f} MB | {distance(first, y):.0f} dB |', flush=True)
         out.unlink()
+    print(f'\nThe floor: {floor(path)}.')
 
 # The shipped model in 8 bits
 
