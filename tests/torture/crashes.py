@@ -20,6 +20,7 @@ import numpy as np
 
 SMALL = '--sr 8000 --segment 1 --n-fft 512 --hop-length 128 --no-phase'.split()
 SIGNALS = dict(kill=signal.SIGKILL, term=signal.SIGTERM, stop=signal.SIGINT)
+PATIENCE = 300 # seconds after which a process that should end hangs; on a busy machine TensorFlow alone takes a minute to import
 ENDS = (*SIGNALS, 'disk', 'worker', 'cancel', 'cut')
 
 # Processes
@@ -55,7 +56,7 @@ def command(*args):
 
 def ended(pid, seconds, sign=None):
     "Wait for a process; after so many seconds it gets a signal, and its group if that is SIGKILL. Its exit code, negative for a signal"
-    until, last = time.monotonic() + seconds, time.monotonic() + seconds + 120
+    until, last = time.monotonic() + seconds, time.monotonic() + seconds + PATIENCE
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done: break
