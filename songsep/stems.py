@@ -219,6 +219,7 @@ def _enter(f, end, name):
         head = 16 if n==1 else 8
         if n==1: n = int.from_bytes(f.read(8), 'big')
         if h[4:]==name: return f.tell() + n - head if n else end
+        if not head <= n <= end: return 0 # no box is longer than what it lies in
         f.seek(n - head, 1)
     return 0
 

@@ -11,6 +11,7 @@ import io, json, zlib
 from collections import Counter
 from html import escape
 from pathlib import Path
+from tokenize import TokenError
 from zipfile import BadZipFile
 import numpy as np, yaml
 from .core import SongsepError, read_json
@@ -35,7 +36,8 @@ def read_history(
     try:
         with np.load(path, allow_pickle=False) as f: about = json.loads(str(f['about']))
         return about['history'], about['settings']
-    except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error) as e:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, OverflowError, SyntaxError, TokenError,
+            BadZipFile, zlib.error) as e:
         raise SongsepError(f"{path} is no history of a training ({type(e).__name__}). "
                            "Train again, or choose another model.") from None
 

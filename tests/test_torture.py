@@ -1,5 +1,5 @@
 "A share of the benches in `tests/torture`, which run long by one command each: strange and damaged files, and fuzzed ones."
-import subprocess
+import subprocess, zipfile
 import numpy as np, pytest
 from songsep.audio import probe, read_blocks
 from songsep.core import SongsepError
@@ -143,3 +143,13 @@ def test_a_graph_that_can_not_run_is_one_sentence(tmp_path, content):
     if content is not None: path.write_bytes(content)
     with pytest.raises(SongsepError, match="can't be run by ONNX Runtime") as e: onnx_engine(path)(np.zeros((1, 3), 'float32'))
     assert '\n' not in str(e.value)
+
+def test_what_coverage_led_to(tmp_path):
+    "Files that a fuzzer made: a box of a stem.mp4 whose size leads before its beginning, a header of NumPy that is no Python"
+    inside = (0).to_bytes(3, 'big') + b'\x01\\stem{"stems": [1]}' # the size is said in the next eight bytes
+    (tmp_path/'x.mp4').write_bytes(b'\0\0\0\x0cftypisom\0\0\0lmoov\0\0\0dudta' + inside + b' '*60)
+    fuzz.names(tmp_path/'x.mp4')
+    with zipfile.ZipFile(tmp_path/'x.npz', 'w') as z:
+        header = b"{'descr': '<f4', (\n"
+        z.writestr('about.npy', b'\x93NUMPY\x01\x00' + len(header).to_bytes(2, 'little') + header)
+    with pytest.raises(SongsepError, match='no history of a training'): fuzz.history(tmp_path/'x.npz')
