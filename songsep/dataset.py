@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from threading import Barrier
 import numpy as np
+from fastcore.basics import patch
 from .core import SongsepError
 from .jobs import processors
 from .prepare import RESIDUAL_DB
@@ -30,7 +31,9 @@ def split_tracks(
     "Divide songs, twins together, into training and validation."
     groups = {}
     for k in store: groups.setdefault(store.h[k].attrs.get('uuid') or k, []).append(k)
-    if len(groups) < 2: raise SongsepError(f"{store.path} holds {len(groups)} song(s); training needs at least two, one of them to validate on. Prepare more songs.")
+    if len(groups) < 2:
+        said = f"{store.path} holds {len(groups)} song(s); training needs at least two, one of them to validate on."
+        raise SongsepError(f"{said} Prepare more songs.")
     if not 0 < validation < 1: raise SongsepError(f"`validation` must lie between 0 and 1. Received: {validation}")
     order = np.random.default_rng(seed).permutation(sorted(groups))
     n = min(len(order)-1, max(1, round(validation*len(order))))
@@ -50,6 +53,7 @@ def random_eq(
     db = np.interp(_octaves(n_bins), np.linspace(0, np.log2(n_bins), 8), points)
     return 10**(db.astype('float32')/20)
 
+# %% ../nbs/10_dataset.ipynb #0008c
 def random_room(
     n_bins:int, # Bins of the spectrogram
     rng:np.random.Generator, # Where chance comes from
@@ -93,101 +97,10 @@ def in_phase(
     return np.clip(along, 0, heard)
 
 # %% ../nbs/10_dataset.ipynb #0012
-class Batches:
-    "Batches of (mixture, targets) from a store, a new epoch each time it is iterated."
-    def __init__(self,
-        path:str|Path, # The store
-        tracks:list[str], # Names of the tracks to read
-        batch_size:int=8, # Examples a batch
-        shuffle:bool=True, # New order each epoch; else the order of the songs
-        remixed:float=0, # Share of the examples, 0 to 1, whose stems are altered and mostly come from different songs; the store must keep the phase
-        seed:int=0, # Decides order and remixing
-        epoch:int=0, # Number of the first epoch that will be iterated
-        n_batches:int|None=None, # Batches an epoch; `None` reads every segment once
-        share:tuple[int,int]=(0, 1), # Part of each batch to read, of how many: (1, 3) is the second of three processes
-        phase_sensitive:bool=False # Give what is `in_phase` with the mixture; the store must keep the phase
-    ):
-        self.path, self.batch_size, self.shuffle, self.remixed = path, batch_size, shuffle, remixed
-        self.seed, self.epoch, self.share, self.phase_sensitive = seed, epoch, share, phase_sensitive
-        if not 0 <= remixed <= 1: raise SongsepError(f"remixed must lie between 0 and 1. Received: {remixed}")
-        with SpectrogramStore(path) as s:
-            if remixed and not s.keep_phase: raise SongsepError(f"{path} holds magnitudes only, which don't add. Prepare it with the phase kept to remix songs.")
-            if phase_sensitive and not s.keep_phase:
-                raise SongsepError(f"{path} holds magnitudes only. Prepare it with the phase kept for phase-sensitive targets.")
-            self.index = [(t, i) for t in tracks for i in range(len(s[t]['mix']))]
-            self.targets, c = s.targets, s.config
-            left = {t for t in tracks if s.h[t].attrs['residual_db'] > RESIDUAL_DB} if remixed else ()
-            self.sources = [*self.targets, *[RESIDUALS]*bool(left)] # what is mixed; the targets alone are asked for
-            having = lambda k: left if k == RESIDUALS else {t for t in tracks if s[t][k].ds.attrs['mean_norm'] > 0}
-            of = lambda songs: [n for n,(t,_) in enumerate(self.index) if t in songs]
-            self.heard = [of(having(k)) if remixed else [] for k in self.sources] # the segments of songs that have it
-        self.having = [set(o) for o in self.heard]
-        if not self.index: raise SongsepError(f"{path}: no segments in {len(tracks)} tracks.")
-        self.shape = (c.n_bins, c.n_frames)
-        _readers()
-        self.n_rows = n_batches*batch_size if n_batches else len(self.index)
-    def __len__(self): return -(-self.n_rows//self.batch_size)
-    def __getitem__(self, i): # (batch, bins, frames, 1) and (batch, bins, frames, targets), float32
-        return self.read(self.epoch, range(len(self))[i])
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]: # (batch, bins, frames, 1) and (batch, bins, frames, targets), float32
-        epoch, self.epoch = self.epoch, self.epoch+1
-        with closing(_Ahead(self, epoch)) as ahead:
-            for i in range(len(self)): yield ahead[i]
-    def read(self,
-        epoch:int, # Number of the epoch
-        i:int # Number of the batch in it
-    ) -> tuple[np.ndarray, np.ndarray]: # (batch, bins, frames, 1) and (batch, bins, frames, targets), float32
-        "One batch of any epoch."
-        with SpectrogramStore(self.path) as store: return self._read(store, epoch, i)
-    def names(self,
-        epoch:int, # Number of the epoch
-        i:int # Number of the batch in it
-    ) -> list[str]: # Track and segment of each row
-        "What a batch is made of, in words."
-        say = lambda s: '{} segment {}'.format(*self.index[s])
-        return [say(p[0]) if len(set(p))==1 else ' with '.join(f'{t} of {say(s)}' for t,s in zip(self.sources, p)) for p,_ in self._rows(epoch, i)]
-    @lru_cache(2)
-    def _order(self, epoch):
-        "Which segment stands in each row of an epoch"
-        rng, n = np.random.default_rng([self.seed, epoch]), len(self.index)
-        return np.concatenate([rng.permutation(n) if self.shuffle else np.arange(n) for _ in range(-(-self.n_rows//n))])[:self.n_rows]
-    def _rows(self, epoch, i):
-        "For each row: the segment that each source is taken from, and the studio that each comes from if it is remixed"
-        order, (part, parts) = self._order(epoch), self.share
-        for p in range(i*self.batch_size, min((i+1)*self.batch_size, len(order)))[part::parts]:
-            rng = np.random.default_rng([self.seed, epoch, p])
-            altered = rng.random() < self.remixed
-            own = not altered or rng.random() < .3 # now and then the stems of one song, which play together
-            picks = [self._pick(int(order[p]), own, k, rng) for k in range(len(self.sources))]
-            yield picks, altered and [draw_studio(self.shape[0], rng) for _ in picks]
-    def _pick(self, segment, own, k, rng):
-        "Where source `k` comes from: this segment, or another song's if this one lacks it or none of its stems are to stay"
-        heard = self.heard[k]
-        if not heard or (own and segment in self.having[k]): return segment
-        return int(heard[rng.integers(len(heard))])
-    def _left(self, store, track, segment):
-        "The residual, which a store does not keep: (bins, frames), complex"
-        D = store.fetch_complex(track, 'mix', [segment])[0].copy()
-        for k in self.targets: D -= store.fetch_complex(track, k, [segment])[0]
-        return D
-    def _read(self, store, epoch, i):
-        rows, names = list(self._rows(epoch, i)), self.sources if self.remixed else [*self.targets, 'mix']
-        phases = self.remixed or self.phase_sensitive
-        fetch, dtype = (store.fetch_complex, 'complex64') if phases else (store.fetch, 'float32')
-        one, X = np.empty((1, *self.shape), dtype), np.zeros((len(rows), *self.shape), dtype)
-        Y = np.empty((*X.shape, len(self.targets)), dtype if self.phase_sensitive else 'float32')
-        wanted = [(*self.index[picks[k if self.remixed else 0]], name, k, r) for r,(picks,_) in enumerate(rows) for k,name in enumerate(names)]
-        for track,segment,name,k,r in sorted(wanted, key=lambda o: (o[0], o[2], o[1])): # in the order of the file
-            S = self._left(store, track, segment) if name == RESIDUALS else fetch(track, name, [segment], one)[0]
-            if self.remixed: X[r] += (S := remix(S, *rows[r][1][k]) if rows[r][1] else S)
-            if name == 'mix': X[r] = S
-            elif name != RESIDUALS: Y[r, ..., k] = np.abs(S) if phases and not self.phase_sensitive else S
-        if self.phase_sensitive: Y = in_phase(Y, X[..., None])
-        return (np.abs(X) if phases else X)[..., None], Y
-
 @lru_cache(1)
 def _readers():
-    "Threads that read, born in the thread that asks first: those that TensorFlow starts, and their children, take the softest numbers for 0"
+    """Threads that read, started in the thread that asks first: those that TensorFlow starts, and their children,
+    take the softest numbers for 0"""
     n = min(4, processors())
     pool, all_there = ThreadPoolExecutor(n), Barrier(n)
     list(pool.map(lambda _: all_there.wait(), range(n)))
@@ -205,6 +118,136 @@ class _Ahead:
     def close(self):
         wait([f for f in self.coming.values() if not f.cancel()])
         self.store.close()
+
+# %% ../nbs/10_dataset.ipynb #0012a
+class Batches:
+    "Batches of (mixture, targets) from a store, a new epoch each time it is iterated."
+    def __init__(self,
+        path:str|Path, # The store
+        tracks:list[str], # Names of the tracks to read
+        batch_size:int=8, # Examples a batch
+        shuffle:bool=True, # New order each epoch; else the order of the songs
+        remixed:float=0, # Share of the examples, 0 to 1, whose stems are altered and mostly come from different songs; the store must keep the phase
+        seed:int=0, # Decides order and remixing
+        epoch:int=0, # Number of the first epoch that will be iterated
+        n_batches:int|None=None, # Batches an epoch; `None` reads every segment once
+        share:tuple[int,int]=(0, 1), # Part of each batch to read, of how many: (1, 3) is the second of three processes
+        phase_sensitive:bool=False # Give what is `in_phase` with the mixture; the store must keep the phase
+    ):
+        self.path, self.batch_size, self.shuffle, self.remixed = path, batch_size, shuffle, remixed
+        self.seed, self.epoch, self.share, self.phase_sensitive = seed, epoch, share, phase_sensitive
+        if not 0 <= remixed <= 1: raise SongsepError(f"remixed must lie between 0 and 1. Received: {remixed}")
+        with SpectrogramStore(path) as store: self._look(store, tracks)
+        if not self.index: raise SongsepError(f"{path}: no segments in {len(tracks)} tracks.")
+        self.n_rows = n_batches*batch_size if n_batches else len(self.index)
+        _readers()
+
+    def __len__(self): return -(-self.n_rows//self.batch_size)
+    def __getitem__(self, i): # (batch, bins, frames, 1) and (batch, bins, frames, targets), float32
+        return self.read(self.epoch, range(len(self))[i])
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]: # As `read` gives them
+        epoch, self.epoch = self.epoch, self.epoch+1
+        with closing(_Ahead(self, epoch)) as ahead:
+            for i in range(len(self)): yield ahead[i]
+
+# %% ../nbs/10_dataset.ipynb #0012c
+@patch
+def _look(self:Batches, store, tracks):
+    if not store.keep_phase and (self.remixed or self.phase_sensitive):
+        wish = 'to remix songs' if self.remixed else 'for phase-sensitive targets'
+        raise SongsepError(f"{self.path} holds magnitudes only. Prepare it with the phase kept {wish}.")
+    self.index = [(t, i) for t in tracks for i in range(len(store[t]['mix']))]
+    self.targets, self.shape = store.targets, (store.config.n_bins, store.config.n_frames)
+    left = {t for t in tracks if store.h[t].attrs['residual_db'] > RESIDUAL_DB} if self.remixed else set()
+    self.sources = [*self.targets, *[RESIDUALS]*bool(left)]
+    def heard(source): # in which segments
+        if not self.remixed: return []
+        songs = left if source == RESIDUALS else {t for t in tracks if store[t][source].ds.attrs['mean_norm'] > 0}
+        return [n for n,(t,_) in enumerate(self.index) if t in songs]
+    self.heard = [heard(o) for o in self.sources]
+    self.having = [set(o) for o in self.heard]
+
+# %% ../nbs/10_dataset.ipynb #0012f
+@patch
+def _order(self:Batches, epoch):
+    "Which segment stands in each row of an epoch"
+    return _orders(self.seed, epoch, len(self.index), self.n_rows, self.shuffle)
+
+@lru_cache(8)
+def _orders(seed, epoch, n, n_rows, shuffle):
+    rng, rounds = np.random.default_rng([seed, epoch]), -(-n_rows//n)
+    return np.concatenate([rng.permutation(n) if shuffle else np.arange(n) for _ in range(rounds)])[:n_rows]
+
+@patch
+def _pick(self:Batches, segment, own, k, rng):
+    "Where source `k` comes from: this segment, or another song's if this one lacks it or none of its stems are to stay"
+    heard = self.heard[k]
+    if not heard or (own and segment in self.having[k]): return segment
+    return int(heard[rng.integers(len(heard))])
+
+@patch
+def _rows(self:Batches, epoch, i):
+    "For each row: the segment of each source, and the studio that each comes from if it is remixed"
+    order, (part, parts) = self._order(epoch), self.share
+    for p in range(i*self.batch_size, min((i+1)*self.batch_size, len(order)))[part::parts]:
+        rng = np.random.default_rng([self.seed, epoch, p])
+        altered = rng.random() < self.remixed
+        own = not altered or rng.random() < .3 # now and then the stems of one song, which play together
+        picks = [self._pick(int(order[p]), own, k, rng) for k in range(len(self.sources))]
+        yield picks, altered and [draw_studio(self.shape[0], rng) for _ in picks]
+
+# %% ../nbs/10_dataset.ipynb #0012g
+@patch
+def names(self:Batches,
+    epoch:int, # Number of the epoch
+    i:int # Number of the batch in it
+) -> list[str]: # Track and segment of each row
+    "What a batch is made of, in words."
+    say = lambda s: '{} segment {}'.format(*self.index[s])
+    def row(picks):
+        if len(set(picks)) == 1: return say(picks[0])
+        return ' with '.join(f'{t} of {say(s)}' for t,s in zip(self.sources, picks))
+    return [row(picks) for picks,_ in self._rows(epoch, i)]
+
+# %% ../nbs/10_dataset.ipynb #0012j
+@patch
+def _left(self:Batches, store, track, segment):
+    "The residual, which a store does not keep: (bins, frames), complex"
+    D = store.fetch_complex(track, 'mix', [segment])[0].copy()
+    for k in self.targets: D -= store.fetch_complex(track, k, [segment])[0]
+    return D
+
+@patch
+def _wanted(self:Batches, rows):
+    "Track, segment and name of what is read, its place among the names and its row; in the order of the file"
+    names, found = self.sources if self.remixed else [*self.targets, 'mix'], []
+    for r,(picks,_) in enumerate(rows):
+        for k,name in enumerate(names): found.append((*self.index[picks[k if self.remixed else 0]], name, k, r))
+    return sorted(found, key=lambda o: (o[0], o[2], o[1]))
+
+@patch
+def _read(self:Batches, store, epoch, i):
+    rows, phases = list(self._rows(epoch, i)), self.remixed or self.phase_sensitive
+    fetch, dtype = (store.fetch_complex, 'complex64') if phases else (store.fetch, 'float32')
+    one, X = np.empty((1, *self.shape), dtype), np.zeros((len(rows), *self.shape), dtype)
+    Y = np.empty((*X.shape, len(self.targets)), dtype if self.phase_sensitive else 'float32')
+    for track,segment,name,k,r in self._wanted(rows):
+        S = self._left(store, track, segment) if name == RESIDUALS else fetch(track, name, [segment], one)[0]
+        studios = rows[r][1]
+        if self.remixed: X[r] += (S := remix(S, *studios[k]) if studios else S)
+        if name == 'mix': X[r] = S
+        elif name != RESIDUALS: Y[r, ..., k] = np.abs(S) if phases and not self.phase_sensitive else S
+    if self.phase_sensitive: Y = in_phase(Y, X[..., None])
+    return (np.abs(X) if phases else X)[..., None], Y
+
+# %% ../nbs/10_dataset.ipynb #0012k
+@patch
+def read(self:Batches,
+    epoch:int, # Number of the epoch
+    i:int # Number of the batch in it
+) -> tuple[np.ndarray, np.ndarray]: # (batch, bins, frames, 1) and (batch, bins, frames, targets), float32
+    "One batch of any epoch."
+    with SpectrogramStore(self.path) as store: return self._read(store, epoch, i)
 
 # %% ../nbs/10_dataset.ipynb #0017b
 def _numbers(studios, n_bins):
@@ -284,9 +327,11 @@ def make_dataset(
     if keras.backend.backend() != 'tensorflow': return py_dataset(batches)
     import tensorflow as tf
     spec = lambda n: tf.TensorSpec((None, *batches.shape, n), tf.float32)
-    ds = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=(spec(1), spec(len(batches.targets))))
+    signature = spec(1), spec(len(batches.targets))
+    ds = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=signature)
     options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA # several GPUs divide each batch
+    divided = tf.data.experimental.AutoShardPolicy.DATA # several GPUs share each batch
+    options.experimental_distribute.auto_shard_policy = divided
     return ds.apply(tf.data.experimental.assert_cardinality(len(batches))).prefetch(1).with_options(options)
 
 def py_dataset(

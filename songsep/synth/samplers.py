@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 import numpy as np, soxr
+from fastcore.basics import patch
 from ..core import SongsepError
 from ..audio import probe, read_blocks
 from .midi import Part
@@ -24,7 +25,9 @@ _FONT_DIRS = ('/usr/share/sounds/sf2', '/usr/share/sounds/sf3', '/usr/share/soun
 _KIT_DIRS = ('/usr/lib/lv2/avldrums.lv2', '/usr/local/lib/lv2/avldrums.lv2')
 _HYDROGEN_DIRS = ('/usr/share/hydrogen/data/drumkits', '/usr/local/share/hydrogen/data/drumkits')
 
-def _fonts(folders): return {o.resolve().name: o.resolve() for d in folders for o in sorted(Path(d).glob('*.sf[23]')) if o.is_file()}
+def _fonts(folders):
+    found = (o for d in folders for o in sorted(Path(d).glob('*.sf[23]')))
+    return {o.resolve().name: o.resolve() for o in found if o.is_file()}
 
 def find_soundfonts(
     kits:bool=False # Drum kits instead, for `drum_soundfonts`
@@ -37,20 +40,35 @@ def find_soundfonts(
     return [v for k,v in sorted((drums if kits else out).items()) if kits or k not in drums]
 
 # %% ../../nbs/03d_synth.samplers.ipynb #0008
-@cache
-def _fluid(): # the library; what gives no int and what takes more than ints is declared
+_P, _S, _I, _F = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int, ctypes.c_double
+_FLUID = { # what we call: its result, and what it takes
+    'new_fluid_settings': (_P, ()), 'delete_fluid_settings': (None, (_P,)),
+    'fluid_settings_setint': (_I, (_P, _S, _I)), 'fluid_settings_setnum': (_I, (_P, _S, _F)),
+    'new_fluid_synth': (_P, (_P,)), 'delete_fluid_synth': (None, (_P,)), 'fluid_set_log_function': (_P, (_I, _P, _P)),
+    'fluid_synth_sfload': (_I, (_P, _S, _I)), 'fluid_synth_program_select': (_I, (_P, _I, _I, _I, _I)),
+    'fluid_synth_noteon': (_I, (_P, _I, _I, _I)), 'fluid_synth_noteoff': (_I, (_P, _I, _I)),
+    'fluid_synth_all_sounds_off': (_I, (_P, _I)), 'fluid_synth_get_active_voice_count': (_I, (_P,)),
+    'fluid_synth_cc': (_I, (_P, _I, _I, _I)), 'fluid_synth_channel_pressure': (_I, (_P, _I, _I)),
+    'fluid_synth_pitch_bend': (_I, (_P, _I, _I)), 'fluid_synth_pitch_wheel_sens': (_I, (_P, _I, _I)),
+    'fluid_synth_get_voicelist': (None, (_P, _P, _I, _I)), 'fluid_voice_gen_get': (ctypes.c_float, (_P, _I)),
+    'fluid_synth_write_float': (_I, (_P, _I, _P, _I, _I, _P, _I, _I))}
+
+# %% ../../nbs/03d_synth.samplers.ipynb #0008f
+def _fluid_files():
+    "Where FluidSynth may stand: in the wheel of pygame, or in the system"
     wheel = find_spec('pygame')
     home = Path(wheel.origin).parent if wheel else Path('nowhere')
-    found = [str(o) for d in (*home.parent.glob('pygame*.libs'), home, home/'.dylibs') for o in sorted(d.glob('libfluidsynth*'))]
-    names = [*found, *filter(None, [find_library('fluidsynth')])]
+    folders = *home.parent.glob('pygame*.libs'), home, home/'.dylibs'
+    found = [str(o) for d in folders for o in sorted(d.glob('libfluidsynth*'))]
+    return [*found, *filter(None, [find_library('fluidsynth')])]
+
+@cache
+def _fluid():
+    "The library, with its functions declared"
+    names = _fluid_files()
     if not names: raise SongsepError('Playing MIDI needs FluidSynth: pip install "songsep[synth]".')
-    lib, P, S, I = ctypes.CDLL(names[0]), ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int
-    for name,result,takes in (('new_fluid_settings', P, ()), ('delete_fluid_settings', None, (P,)), ('new_fluid_synth', P, (P,)), ('delete_fluid_synth', None, (P,)),
-        ('fluid_settings_setint', I, (P, S, I)), ('fluid_settings_setnum', I, (P, S, ctypes.c_double)), ('fluid_set_log_function', P, (I, P, P)),
-        ('fluid_synth_sfload', I, (P, S, I)), ('fluid_synth_program_select', I, (P, I, I, I, I)), ('fluid_synth_get_active_voice_count', I, (P,)),
-        ('fluid_synth_noteon', I, (P, I, I, I)), ('fluid_synth_noteoff', I, (P, I, I)), ('fluid_synth_cc', I, (P, I, I, I)),
-        ('fluid_synth_pitch_bend', I, (P, I, I)), ('fluid_synth_pitch_wheel_sens', I, (P, I, I)), ('fluid_synth_channel_pressure', I, (P, I, I)),
-        ('fluid_synth_get_voicelist', None, (P, P, I, I)), ('fluid_voice_gen_get', ctypes.c_float, (P, I)), ('fluid_synth_all_sounds_off', I, (P, I)), ('fluid_synth_write_float', I, (P, I, P, I, I, P, I, I))):
+    lib = ctypes.CDLL(names[0])
+    for name,(result,takes) in _FLUID.items():
         f = getattr(lib, name)
         f.restype, f.argtypes = result, takes
     for level in range(5): lib.fluid_set_log_function(level, None, None) # it would print what we say in a sentence
@@ -62,6 +80,15 @@ _RELEASE, _EXCLUSIVE = 38, 57 # generators of the soundfont standard
 _EDGE = {22: 42, 26: 46} # a hi-hat struck at its edge, as electronic kits send it
 
 # %% ../../nbs/03d_synth.samplers.ipynb #0011
+def _dry_settings(lib, sr):
+    "A synthesizer without reverb and chorus, on one thread, which loads samples when they are first played"
+    settings = lib.new_fluid_settings()
+    whole = {'midi-channels': 256, 'audio-channels': 1, 'audio-groups': 1, 'reverb.active': 0, 'chorus.active': 0,
+             'dynamic-sample-loading': 1, 'lock-memory': 0, 'threadsafe-api': 0}
+    for k,v in whole.items(): lib.fluid_settings_setint(settings, f'synth.{k}'.encode(), v)
+    for k,v in {'sample-rate': sr, 'gain': 1}.items(): lib.fluid_settings_setnum(settings, f'synth.{k}'.encode(), v)
+    return settings
+
 class SoundFont:
     "A soundfont that holds single keys, and remembers their tones."
     def __init__(self,
@@ -71,106 +98,127 @@ class SoundFont:
         if not 8000 <= sr <= 96000: raise SongsepError(f"FluidSynth plays 8000 to 96000 Hz. Received: {sr}")
         self.path, self.sr, self._tones, self._bytes, self._channels = Path(path), sr, {}, 0, {}
         lib = self._lib = _fluid()
-        settings = lib.new_fluid_settings()
-        whole = {'midi-channels': 256, 'audio-channels': 1, 'audio-groups': 1, 'reverb.active': 0, 'chorus.active': 0,
-                 'dynamic-sample-loading': 1, 'lock-memory': 0, 'threadsafe-api': 0}
-        for k,v in whole.items(): lib.fluid_settings_setint(settings, f'synth.{k}'.encode(), v)
-        for k,v in {'sample-rate': sr, 'gain': 1}.items(): lib.fluid_settings_setnum(settings, f'synth.{k}'.encode(), v)
+        settings = _dry_settings(lib, sr)
         self._synth = lib.new_fluid_synth(settings)
         weakref.finalize(self, lambda s: (lib.delete_fluid_synth(s), lib.delete_fluid_settings(settings)), self._synth)
         self._id = lib.fluid_synth_sfload(self._synth, os.fsencode(path), 0)
         if self._id < 0: raise SongsepError(f"{path} can't be read as a soundfont. Use an sf2 or sf3 file.")
 
-    def _channel(self, bank, preset):
-        "A MIDI channel for each preset, which keeps its samples loaded; `None` if there is no such preset"
-        if (bank, preset) not in self._channels:
-            c = len(self._channels)%256
-            ok = self._lib.fluid_synth_program_select(self._synth, c, self._id, bank, preset)==0
-            for number,value in ((7, 127), (11, 127), (10, 64)): self._lib.fluid_synth_cc(self._synth, c, number, value)
-            self._lib.fluid_synth_pitch_wheel_sens(self._synth, c, 24)
-            self._channels[bank, preset] = c if ok else None
-        return self._channels[bank, preset]
+# %% ../../nbs/03d_synth.samplers.ipynb #0011c
+@patch
+def _channel(self:SoundFont, bank, preset):
+    "A MIDI channel for each preset; `None` if there is no such preset"
+    if (bank, preset) not in self._channels:
+        c = len(self._channels)%256
+        ok = self._lib.fluid_synth_program_select(self._synth, c, self._id, bank, preset)==0
+        for number,value in ((7, 127), (11, 127), (10, 64)): self._lib.fluid_synth_cc(self._synth, c, number, value)
+        self._lib.fluid_synth_pitch_wheel_sens(self._synth, c, 24)
+        self._channels[bank, preset] = c if ok else None
+    return self._channels[bank, preset]
 
-    def has(self,
-        bank:int, # 0, or 128 for drums
-        preset:int # Its program, 0 to 127
-    ) -> bool: # Whether it can be played
-        "Look a preset up."
-        return self._channel(bank, preset) is not None
+@patch
+def has(self:SoundFont,
+    bank:int, # 0, or 128 for drums
+    preset:int # Its program, 0 to 127
+) -> bool: # Whether it can be played
+    "Look a preset up."
+    return self._channel(bank, preset) is not None
 
-    @property
-    def general(self) -> bool: # Whether it has instruments of every kind
-        "A soundfont of all instruments, or of a few."
-        return all(self.has(0, program) for program in (0, 24, 33, 48, 56, 73))
+@patch(as_prop=True)
+def general(self:SoundFont) -> bool: # Whether it has instruments of every kind
+    "A soundfont of all instruments, or of a few."
+    return all(self.has(0, program) for program in (0, 24, 33, 48, 56, 73))
 
-    def _preset(self, part): # bank and number; a kit that is not there is played by the standard kit
-        if part.program < 128: return 0, part.program
-        return 128, part.kit if self.has(128, part.kit) else 0
+# %% ../../nbs/03d_synth.samplers.ipynb #0011f
+@patch
+def _preset(self:SoundFont, part):
+    "Bank and number; a kit that is not there is played by the standard kit"
+    if part.program < 128: return 0, part.program
+    return 128, part.kit if self.has(128, part.kit) else 0
 
-    def plays(self,
-        part:Part, # Who plays
-        key:int # MIDI number
-    ) -> bool: # Whether it has that instrument
-        "Whether a part's instrument is here."
-        return self.has(*self._preset(part))
+@patch
+def plays(self:SoundFont,
+    part:Part, # Who plays
+    key:int # MIDI number
+) -> bool: # Whether it has that instrument
+    "Whether a part's instrument is here."
+    return self.has(*self._preset(part))
 
-    def tone(self,
-        part:Part, # Who plays
-        key:int, # MIDI number
-        velocity:int, # 1 to 127
-        seconds:float, # How much of it is needed at least
-        moves:tuple=() # (samples from its beginning, kind, value) as in `Part`
-    ) -> tuple[np.ndarray, float, int]: # Waveform (samples,), mono, float32, with what rings on; release, seconds; its class
-        "A key held down."
-        bank, preset = self._preset(part)
-        if bank==128: key = _EDGE.get(key, key)
-        return self._held(bank, preset, key, velocity, seconds, moves)
+# %% ../../nbs/03d_synth.samplers.ipynb #0011i
+@patch
+def _move(self:SoundFont, c, *moves):
+    for kind,value in moves:
+        if kind=='bend': self._lib.fluid_synth_pitch_bend(self._synth, c, min(16383, round(8192+value/2400*8192)))
+        elif kind=='wheel': self._lib.fluid_synth_cc(self._synth, c, 1, value)
+        else: self._lib.fluid_synth_channel_pressure(self._synth, c, value)
 
-    def _held(self, bank, preset, key, velocity, seconds, moves):
-        what = bank, preset, key, velocity, moves
-        y, need, release, group = self._tones.get(what, (None, -1, 0, 0))
-        if need < seconds:
-            if self._bytes > _REMEMBER: self._tones, self._bytes = {}, 0
-            y, release, group = self._hold(*what, seconds)
-            self._tones[what] = y, seconds, release, group
-            self._bytes += y.nbytes
-        return y, release, group
+@patch
+def _stop(self:SoundFont, c, after=0):
+    "Silence a channel, after so many samples that nobody hears"
+    scrap = np.empty((2, 64), 'float32')
+    a, b = (o.ctypes.data for o in scrap)
+    for i in range(after//64 + 1):
+        if i==after//64: self._lib.fluid_synth_all_sounds_off(self._synth, c)
+        self._lib.fluid_synth_write_float(self._synth, 64, a, 0, 1, b, 0, 1)
 
-    def _hold(self, bank, preset, key, velocity, moves, seconds):
-        lib, synth, c = self._lib, self._synth, self._channel(bank, preset)
-        self._move(c, ('bend', 0), ('wheel', 0), ('pressure', 0))
-        lib.fluid_synth_noteon(synth, c, key, velocity) # a voice begins with the panning of the note that had it last,
-        self._stop(c, 256) # so it gets its own first, and a tone never depends on those before it
-        lib.fluid_synth_noteon(synth, c, key, velocity)
-        voices = (ctypes.c_void_p*64)()
-        lib.fluid_synth_get_voicelist(synth, voices, 64, -1)
-        gen = lambda number: max((lib.fluid_voice_gen_get(o, number) for o in voices if o), default=0)
-        release = 2**(min(max(gen(_RELEASE), -7200), 3600)/1200) # from timecents
-        group, n = int(gen(_EXCLUSIVE)), 64*int((seconds + .75*release)*self.sr/64 + 2) # 72 dB further down
-        sides, at = np.zeros((2, n), 'float32'), 0
-        a, b = (o.ctypes.data for o in sides)
-        for until,*move in (*moves, (n,)):
-            while at < until and lib.fluid_synth_get_active_voice_count(synth):
-                m = min(8192, until-at)
-                lib.fluid_synth_write_float(synth, m, a, at, 1, b, at, 1)
-                at += m
-            if move: self._move(c, move)
-        y = (sides[0,:at] + sides[1,:at])/2
-        self._stop(c)
-        return y, release, group
+@patch
+def _strike(self:SoundFont, c, key, velocity):
+    "Put a key down; how long it fades when it is let go, seconds, and its class"
+    lib, synth = self._lib, self._synth
+    self._move(c, ('bend', 0), ('wheel', 0), ('pressure', 0))
+    lib.fluid_synth_noteon(synth, c, key, velocity) # a voice begins with the panning of the note that had it last,
+    self._stop(c, 256) # so it gets its own first
+    lib.fluid_synth_noteon(synth, c, key, velocity)
+    voices = (ctypes.c_void_p*64)()
+    lib.fluid_synth_get_voicelist(synth, voices, 64, -1)
+    gen = lambda number: max((lib.fluid_voice_gen_get(o, number) for o in voices if o), default=0)
+    release = 2**(min(max(gen(_RELEASE), -7200), 3600)/1200) # from timecents
+    return release, int(gen(_EXCLUSIVE))
 
-    def _stop(self, c, after=0):
-        scrap = np.empty((2, 64), 'float32')
-        a, b = (o.ctypes.data for o in scrap)
-        for i in range(after//64 + 1):
-            if i==after//64: self._lib.fluid_synth_all_sounds_off(self._synth, c)
-            self._lib.fluid_synth_write_float(self._synth, 64, a, 0, 1, b, 0, 1)
+# %% ../../nbs/03d_synth.samplers.ipynb #0011j
+@patch
+def _hold(self:SoundFont, bank, preset, key, velocity, moves, seconds):
+    "A tone as FluidSynth plays it"
+    lib, synth, c = self._lib, self._synth, self._channel(bank, preset)
+    release, group = self._strike(c, key, velocity)
+    n = 64*int((seconds + .75*release)*self.sr/64 + 2) # 72 dB further down
+    sides, at = np.zeros((2, n), 'float32'), 0
+    a, b = (o.ctypes.data for o in sides)
+    for until,*move in (*moves, (n,)):
+        while at < until and lib.fluid_synth_get_active_voice_count(synth):
+            m = min(8192, until-at)
+            lib.fluid_synth_write_float(synth, m, a, at, 1, b, at, 1)
+            at += m
+        if move: self._move(c, move)
+    y = (sides[0,:at] + sides[1,:at])/2
+    self._stop(c)
+    return y, release, group
 
-    def _move(self, c, *moves):
-        for kind,value in moves:
-            if kind=='bend': self._lib.fluid_synth_pitch_bend(self._synth, c, min(16383, round(8192+value/2400*8192)))
-            elif kind=='wheel': self._lib.fluid_synth_cc(self._synth, c, 1, value)
-            else: self._lib.fluid_synth_channel_pressure(self._synth, c, value)
+@patch
+def _held(self:SoundFont, bank, preset, key, velocity, seconds, moves):
+    "The same, remembered"
+    what = bank, preset, key, velocity, moves
+    y, need, release, group = self._tones.get(what, (None, -1, 0, 0))
+    if need < seconds:
+        if self._bytes > _REMEMBER: self._tones, self._bytes = {}, 0
+        y, release, group = self._hold(*what, seconds)
+        self._tones[what] = y, seconds, release, group
+        self._bytes += y.nbytes
+    return y, release, group
+
+# %% ../../nbs/03d_synth.samplers.ipynb #0011k
+@patch
+def tone(self:SoundFont,
+    part:Part, # Who plays
+    key:int, # MIDI number
+    velocity:int, # 1 to 127
+    seconds:float, # How much of it is needed at least
+    moves:tuple=() # (samples from its beginning, kind, value) as in `Part`
+) -> tuple[np.ndarray, float, int]: # Waveform (samples,), mono, float32, with what rings on; release, seconds; its class
+    "A key held down."
+    bank, preset = self._preset(part)
+    if bank==128: key = _EDGE.get(key, key)
+    return self._held(bank, preset, key, velocity, seconds, moves)
 
 # %% ../../nbs/03d_synth.samplers.ipynb #0014
 _AVL = {k: k for k in range(36, 58)} | {35: 36, 48: 47, 50: 45, 52: 49, **_EDGE} # General MIDI key to the kits' own
@@ -211,11 +259,7 @@ class DrumKit:
         sr:int=44100 # Sample rate, Hz
     ):
         self.path, self.sr, self._sounds, self.keys = Path(path), sr, {}, {}
-        try: root = ElementTree.parse(self.path/'drumkit.xml').getroot()
-        except (OSError, ElementTree.ParseError) as e:
-            raise SongsepError(f"{path} can't be read as a drum kit of Hydrogen ({e}).") from None
-        for o in root.iter(): o.tag = o.tag.rpartition('}')[2] # without the namespace
-        for instrument in root.iter('instrument'):
+        for instrument in self._instruments():
             name = (instrument.findtext('name') or '').lower()
             key = next((k for k,words in _DRUMS.items() if re.search(words, name)), None)
             if key and key not in self.keys and (layers := self._layers(instrument)): self.keys[key] = layers
@@ -223,45 +267,61 @@ class DrumKit:
         if not {36, 38} <= set(self.keys):
             raise SongsepError(f"{path} names no bass drum or no snare in its drumkit.xml, so it can't play a drum part.")
 
+    def _instruments(self):
+        try: root = ElementTree.parse(self.path/'drumkit.xml').getroot()
+        except (OSError, ElementTree.ParseError) as e:
+            raise SongsepError(f"{self.path} can't be read as a drum kit of Hydrogen ({e}).") from None
+        for o in root.iter(): o.tag = o.tag.rpartition('}')[2] # without the namespace
+        return root.iter('instrument')
 
-    def _layers(self, instrument): # (highest force, file, gain) of its recordings
-        name = lambda o: (o.findtext('filename') or '').strip()
-        rows = [*instrument.iter('layer')] or [instrument]
-        found = sorted((self._number(o, 'max'), name(o), self._number(o, 'gain')) for o in rows)
-        return [(top, f, gain) for top,n,gain in found if n and (f := self._file(n))]
+# %% ../../nbs/03d_synth.samplers.ipynb #0016b
+@patch
+def _number(self:DrumKit, layer, name):
+    try: value = float(said := layer.findtext(name) or '1')
+    except ValueError: value = -1
+    if 0 <= value < 1000: return value
+    file = self.path/'drumkit.xml'
+    raise SongsepError(f"{file} says {said[:40]!r} for the {name} of a recording, which is no such number.")
 
-    def _number(self, layer, name):
-        try: value = float(said := layer.findtext(name) or '1')
-        except ValueError: value = -1
-        if 0 <= value < 1000: return value
-        raise SongsepError(f"{self.path/'drumkit.xml'} says {said[:40]!r} for the {name} of a recording, which is no such number.")
+@patch
+def _file(self:DrumKit, name):
+    "A recording in the kit's folder; kits name wav files and hold flac files"
+    home = self.path.resolve()
+    with suppress(OSError, ValueError): # what can't be a name
+        found = home/name, (home/name).with_suffix('.flac')
+        return next((f for f in found if f.resolve().is_relative_to(home) and f.is_file()), None)
 
-    def _file(self, name): # kits name wav files and hold flac files
-        home = self.path.resolve()
-        with suppress(OSError, ValueError): # what can't be a name
-            found = home/name, (home/name).with_suffix('.flac')
-            return next((f for f in found if f.resolve().is_relative_to(home) and f.is_file()), None)
+@patch
+def _layers(self:DrumKit, instrument):
+    "(highest force, file, gain) of its recordings, softest first"
+    name = lambda o: (o.findtext('filename') or '').strip()
+    rows = [*instrument.iter('layer')] or [instrument]
+    found = sorted((self._number(o, 'max'), name(o), self._number(o, 'gain')) for o in rows)
+    return [(top, f, gain) for top,n,gain in found if n and (f := self._file(n))]
 
-    def plays(self,
-        part:Part, # Who plays
-        key:int # MIDI number
-    ) -> bool: # Whether it is a drum that the kit has
-        "Whether the kit has this drum."
-        return part.program==128 and key in self.keys
+# %% ../../nbs/03d_synth.samplers.ipynb #0016e
+@patch
+def plays(self:DrumKit,
+    part:Part, # Who plays
+    key:int # MIDI number
+) -> bool: # Whether it is a drum that the kit has
+    "Whether the kit has this drum."
+    return part.program==128 and key in self.keys
 
-    def tone(self,
-        part:Part, # Who plays: a kit knows one
-        key:int, # MIDI number, one of `keys`
-        velocity:int, # 1 to 127
-        seconds:float, # A stroke rings as long as it was recorded, whatever is needed
-        moves:tuple=() # Strokes don't bend
-    ) -> tuple[np.ndarray, float, int]: # As `SoundFont.tone` gives it
-        "A stroke."
-        top, file, gain = next((o for o in self.keys[key] if velocity/127 <= o[0]), self.keys[key][-1])
-        if file not in self._sounds:
-            y = next(read_blocks(file, 10*96000)).mean(0)
-            self._sounds[file] = soxr.resample(y, probe(file).sr, self.sr)
-        return self._sounds[file]*np.float32(gain*velocity/127), 8., int(key in _HATS)
+@patch
+def tone(self:DrumKit,
+    part:Part, # Who plays: a kit knows one
+    key:int, # MIDI number, one of `keys`
+    velocity:int, # 1 to 127
+    seconds:float, # A stroke rings as long as it was recorded, whatever is needed
+    moves:tuple=() # Strokes don't bend
+) -> tuple[np.ndarray, float, int]: # As `SoundFont.tone` gives it
+    "A stroke."
+    top, file, gain = next((o for o in self.keys[key] if velocity/127 <= o[0]), self.keys[key][-1])
+    if file not in self._sounds:
+        y = next(read_blocks(file, 10*96000)).mean(0)
+        self._sounds[file] = soxr.resample(y, probe(file).sr, self.sr)
+    return self._sounds[file]*np.float32(gain*velocity/127), 8., int(key in _HATS)
 
 # %% ../../nbs/03d_synth.samplers.ipynb #0018
 @lru_cache(maxsize=48)
