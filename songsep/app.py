@@ -20,43 +20,47 @@ from .check import lint_recipe, recipe_report
 from .models import list_models, model_facts, open_model
 from .pull import pull_model
 from .songs import Output, describe
-from .console import framed
+from .console import ASSETS, framed
 from .desk import Desk, take_apart
-from .studio import (classes_of, draw_history, find_trainings, keys_of, read_history, recipe_yaml, report_table, studio_recipe,
-    svg_of, tell_history, unheard, write_beginning)
+from .studio import (classes_of, draw_history, find_trainings, keys_of, read_history, recipe_yaml, report_table,
+    studio_recipe, svg_of, tell_history, unheard, write_beginning)
 
-# %% ../nbs/29_app.ipynb #0008
-_STYLE = '''<style>
-.songsep { max-width: 1200px; margin: 0 auto; padding: 0 1rem 2rem; font-family: system-ui, 'Segoe UI', Roboto, Helvetica, Arial, sans-serif; }
-.songsep h1 { font-size: 1.6rem; margin: .75rem 0 .25rem; } .songsep h2 { font-size: 1.1rem; margin: .75rem 0 .25rem; line-height: 1.3; }
-.songsep p { margin: .25rem 0; line-height: 1.5; max-width: 46rem; white-space: normal; }
-.songsep .fault { color: #a3160c; font-weight: 600; } .songsep table { border-collapse: collapse; margin: .5rem 0; }
-.songsep th, .songsep td { text-align: left; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--jp-border-color2, #d0d5db); font-variant-numeric: tabular-nums; }
-.songsep td.n, .songsep th.n { text-align: right; } .songsep .share { display: inline-block; height: .7em; background: #0b62a8; border-radius: 2px; margin-right: .5em; }
-.songsep pre { background: var(--jp-layout-color2, #f4f5f7); padding: .75rem; border-radius: .4rem; overflow: auto; line-height: 1.4; } .songsep img, .songsep svg { max-width: 100%; height: auto; }
-.songsep .widget-html-content, .songsep .widget-html { height: auto; overflow: visible; } .songsep .lm-TabBar-tabLabel { font-size: 1rem; color: var(--jp-ui-font-color1, #1b1f24); }
-.songsep .jupyter-button { height: 30px; line-height: 28px; padding: 0 1rem; width: auto; min-width: 9rem; } .songsep caption { text-align: left; padding-bottom: .25rem; caption-side: top; } .songsep .jupyter-button.mod-primary { background: #0b62a8; color: #fff; } .songsep a { color: var(--jp-content-link-color, #0b62a8); text-decoration: underline; }
-</style>'''
-
-def _html(s='', **kw):
+# %% ../nbs/29_app.ipynb #0006a
+def _html(s=''):
     import ipywidgets as w
-    return w.HTML(s, **kw)
+    return w.HTML(s)
 
 def _fault(e): return f'<p class="fault" role="alert">{escape(str(e))}</p>'
 
 def _said(s): return f'<p role="status">{escape(s)}</p>'
 
-def _wide(**kw):
+def _row(*widgets):
+    "Side by side where there is room"
     import ipywidgets as w
-    return dict(layout=w.Layout(width='28rem', max_width='100%'), style=dict(description_width='6rem')) | kw
+    return w.HBox(list(widgets), layout=w.Layout(flex_flow='row wrap'))
+
+def _choice(description, options=(), width='28rem'):
+    import ipywidgets as w
+    layout = w.Layout(width=width, max_width='100%')
+    return w.Dropdown(options=options, description=description, layout=layout, style=dict(description_width='6rem'))
+
+def _entry(description, value='', **kw):
+    import ipywidgets as w
+    layout = w.Layout(width='28rem', max_width='100%')
+    return w.Text(value, description=description, layout=layout, style=dict(description_width='6rem'), **kw)
+
+def _button(description, then, primary=False):
+    import ipywidgets as w
+    button = w.Button(description=description, button_style='primary' if primary else '')
+    button.on_click(lambda _: then())
+    return button
 
 def _offer(dropdown, options):
     "New options; the first is chosen, which a dropdown that was empty does not do by itself"
     dropdown.options = options
     if options and dropdown.index is None: dropdown.index = 0
 
-_STAGES = dict(writing='Writing the stems', drawing='Drawing the console')
-
+# %% ../nbs/29_app.ipynb #0008
 class SongPanel:
     "A song, a model, stems, and what comes of them."
     def __init__(self,
@@ -64,62 +68,23 @@ class SongPanel:
     ):
         import ipywidgets as w
         self.desk, self.engine = desk, None
-        self.upload = w.FileUpload(accept=','.join(sorted(AUDIO_SUFFIXES)), description='Upload a song', layout=w.Layout(width='12rem', height='30px'))
-        self.song, self.model = w.Dropdown(options=desk.songs(), description='Song', **_wide()), w.Dropdown(options=list_models(desk.project.root), description='Model', **_wide())
-        self.stems, self.format = w.HBox(layout=w.Layout(flex_flow='row wrap')), w.Dropdown(options=['wav', 'flac', 'mp3'], description='Files', **_wide(layout=w.Layout(width='14rem')))
-        self.button, self.bar = w.Button(description='Take it apart', button_style='primary'), w.FloatProgress(max=1, layout=w.Layout(width='20rem', visibility='hidden'))
+        self.upload = w.FileUpload(accept=','.join(sorted(AUDIO_SUFFIXES)), description='Upload a song',
+                                   layout=w.Layout(width='12rem', height='30px'))
+        self.song, self.model = _choice('Song', desk.songs()), _choice('Model', list_models(desk.project.root))
+        self.stems, self.format = _row(), _choice('Files', ['wav', 'flac', 'mp3'], width='14rem')
+        self.button = _button('Take it apart', lambda: self.separate(), primary=True)
+        self.bar = w.FloatProgress(max=1, layout=w.Layout(width='20rem', visibility='hidden'))
         self.says, self.files, self.console = _html(), _html(), _html()
-        self.more, self.fetch = w.Dropdown(description='More', **_wide()), w.Button(description='Fetch this model')
-        self.fetching = w.HBox([self.more, self.fetch], layout=w.Layout(flex_flow='row wrap'))
-        self.fetch.on_click(lambda _: self.pull())
+        self.more, self.fetch = _choice('More'), _button('Fetch this model', lambda: self.pull())
+        self.fetching = _row(self.more, self.fetch)
         self._offered()
         self.upload.observe(self._uploaded, 'value')
         self.model.observe(lambda _: self._opened(), 'value')
-        self.button.on_click(lambda _: self.separate())
         self._opened()
-        self.panel = w.VBox([_html(f'<h2>Song</h2><p>Choose one, or upload your own: any sound, or film with sound, up to {desk.upload_mb:g} MB. It is removed when Python ends.</p>'),
-            w.HBox([self.song, self.upload], layout=w.Layout(flex_flow='row wrap')), _html('<h2>Stems</h2>'), self.model, self.fetching, self.stems, self.format, w.HBox([self.button, self.bar]), self.says, self.console, self.files])
-    def _uploaded(self, change):
-        for o in change['new']:
-            try:
-                path = self.desk.keep(o['name'], bytes(o['content'])) # a damaged file is refused here
-                self.song.options = self.desk.songs()
-                self.song.value, self.says.value = path, _said(f'{path.name} is here. Press "{self.button.description}".')
-            except SongsepError as e: self.says.value = _fault(e)
-    def _opened(self):
-        import ipywidgets as w
-        try: self.engine, self.says.value = open_model(self.model.value), ''
-        except SongsepError as e: self.engine, self.says.value = None, _fault(e)
-        self.stems.children = [w.Checkbox(True, description=o, indent=False, layout=w.Layout(width='auto', margin='2px 1rem 2px 6.6rem' if i == 0 else '2px 1rem 2px 0')) for i,o in enumerate(self.engine.stems if self.engine else [])]
-    def _progress(self, start, share, stage):
-        "The bar is full when stems and console are there"
-        self.bar.value, gone = share, time.perf_counter() - start
-        says = _STAGES.get(stage, 'Listening and taking apart')
-        if share > .05 and gone > 2: says += f': about {gone*(1-share)/share:.0f} s left'
-        self.says.value = _said(f'{says}.')
-    def _busy(self, on):
-        "What would change the result can't be changed while it is made"
-        for o in (self.button, self.model, self.fetch, self.song): o.disabled = on
-        self.bar.layout.visibility, self.bar.value = ('visible', 0) if on else ('hidden', self.bar.value)
-    def separate(self) -> Path|None: # The folder of the stems
-        "Take the chosen song apart; an error is shown in the panel."
-        wanted = tuple(o.description for o in self.stems.children if o.value)
-        self.files.value = self.console.value = ''
-        self._busy(True)
-        self.says.value = _said('Listening and taking apart.')
-        try:
-            if not self.engine: raise SongsepError('this model can\'t be opened. Choose another.')
-            if not wanted: raise SongsepError('no stem is ticked. Tick at least one.')
-            output = Output(wanted if len(wanted) < len(self.stems.children) else (), fmt=self.format.value)
-            progress = partial(self._progress, time.perf_counter())
-            receipt = take_apart(self.song.value, self.desk.folder/'results', self.engine, output, progress)
-            folder = receipt['folder']
-            self.files.value = '<h2>Files</h2><ul>' + ''.join(f'<li><code>{escape(str(folder/o))}</code></li>' for o in receipt['files'].values()) + '</ul>'
-            self.console.value = framed((folder/'console.html').read_text(encoding='utf-8'))
-            self.says.value = _said(describe(receipt, folder.name))
-            return folder
-        except SongsepError as e: self.says.value = _fault(e)
-        finally: self._busy(False)
+        about = f'Choose one, or upload your own: any sound, or film with sound, up to {desk.upload_mb:g} MB.'
+        self.panel = w.VBox([_html(f'<h2>Song</h2><p>{about} It is removed when Python ends.</p>'),
+            _row(self.song, self.upload), _html('<h2>Stems</h2>'), self.model, self.fetching, self.stems, self.format,
+            w.HBox([self.button, self.bar]), self.says, self.console, self.files])
 
 # %% ../nbs/29_app.ipynb #0008a
 @patch
@@ -130,6 +95,42 @@ def _offered(self:SongPanel):
     _offer(self.more, [(f'{k}: {said(o)}', k) for k,o in elsewhere.items()])
     self.fetching.layout.display = None if elsewhere else 'none'
 
+@patch
+def _opened(self:SongPanel):
+    "The chosen model, and a box for each of its stems"
+    import ipywidgets as w
+    try: self.engine, self.says.value = open_model(self.model.value), ''
+    except SongsepError as e: self.engine, self.says.value = None, _fault(e)
+    stems = self.engine.stems if self.engine else []
+    lefts = ['6.6rem', *['0']*len(stems)] # the first stands below the dropdowns
+    layouts = [w.Layout(width='auto', margin=f'2px 1rem 2px {o}') for o in lefts]
+    self.stems.children = [w.Checkbox(True, description=o, indent=False, layout=l) for o,l in zip(stems, layouts)]
+
+@patch
+def _uploaded(self:SongPanel, change):
+    for o in change['new']:
+        try:
+            path = self.desk.keep(o['name'], bytes(o['content'])) # a damaged file is refused here
+            self.song.options = self.desk.songs()
+            self.song.value, self.says.value = path, _said(f'{path.name} is here. Press "{self.button.description}".')
+        except SongsepError as e: self.says.value = _fault(e)
+
+# %% ../nbs/29_app.ipynb #0008d
+_STAGES = dict(writing='Writing the stems', drawing='Drawing the console')
+
+@patch
+def _busy(self:SongPanel, on):
+    for o in (self.button, self.model, self.fetch, self.song): o.disabled = on
+    self.bar.layout.visibility, self.bar.value = ('visible', 0) if on else ('hidden', self.bar.value)
+
+@patch
+def _progress(self:SongPanel, start, share, stage):
+    self.bar.value, gone = share, time.perf_counter() - start
+    says = _STAGES.get(stage, 'Listening and taking apart')
+    if share > .05 and gone > 2: says += f': about {gone*(1-share)/share:.0f} s left'
+    self.says.value = _said(f'{says}.')
+
+# %% ../nbs/29_app.ipynb #0008e
 @patch
 def pull(self:SongPanel,
     **kw # For `pull_model`
@@ -147,7 +148,39 @@ def pull(self:SongPanel,
     except SongsepError as e: self.says.value = _fault(e)
     finally: self._busy(False)
 
+# %% ../nbs/29_app.ipynb #0008g
+@patch
+def separate(self:SongPanel) -> Path|None: # The folder of the stems
+    "Take the chosen song apart; an error is shown in the panel."
+    wanted = tuple(o.description for o in self.stems.children if o.value)
+    self.files.value = self.console.value = ''
+    self._busy(True)
+    self.says.value = _said('Listening and taking apart.')
+    try:
+        if not self.engine: raise SongsepError('this model can\'t be opened. Choose another.')
+        if not wanted: raise SongsepError('no stem is ticked. Tick at least one.')
+        output = Output(wanted if len(wanted) < len(self.stems.children) else (), fmt=self.format.value)
+        progress = partial(self._progress, time.perf_counter())
+        receipt = take_apart(self.song.value, self.desk.folder/'results', self.engine, output, progress)
+        return self._show(receipt)
+    except SongsepError as e: self.says.value = _fault(e)
+    finally: self._busy(False)
+
+@patch
+def _show(self:SongPanel, receipt):
+    "The console, and where the files are"
+    folder = receipt['folder']
+    files = ''.join(f'<li><code>{escape(str(folder/o))}</code></li>' for o in receipt['files'].values())
+    self.files.value = f'<h2>Files</h2><ul>{files}</ul>'
+    self.console.value = framed((folder/'console.html').read_text(encoding='utf-8'))
+    self.says.value = _said(describe(receipt, folder.name))
+    return folder
+
 # %% ../nbs/29_app.ipynb #0012
+_START = '<h2>Training</h2><p>Start one with <code>songsep train</code>; its losses appear here after every epoch.</p>'
+_LISTEN = ('<h2>Listen</h2><p>The network of the best epoch until now, on half a minute of a song that it does not '
+           'learn from.</p>')
+
 class TrainingPanel:
     "Losses as they come, and an ear for what was learned."
     def __init__(self,
@@ -156,61 +189,87 @@ class TrainingPanel:
     ):
         import ipywidgets as w
         self.desk, self.tracks, self.seen, self.stop = desk, tracks, None, threading.Event()
-        self.model, self.again = w.Dropdown(description='Model', **_wide()), w.Button(description='Look again')
+        self.model, self.again = _choice('Model'), _button('Look again', lambda: self.look())
         self.watch = w.ToggleButton(False, description='Keep watching', icon='eye')
         self.picture, self.says, self.console = _html(), _html(), _html()
-        self.song, self.button = w.Dropdown(description='Song', **_wide()), w.Button(description='Take it apart', button_style='primary')
+        self.song, self.button = _choice('Song'), _button('Take it apart', lambda: self.listen(), primary=True)
         self.model.observe(lambda _: self._chosen(), 'value')
-        self.again.on_click(lambda _: self.look())
         self.watch.observe(lambda c: self._watch(c['new']), 'value')
-        self.button.on_click(lambda _: self.listen())
-        self.panel = w.VBox([_html('<h2>Training</h2><p>Start one with <code>songsep train</code>; its losses appear here after every epoch.</p>'), w.HBox([self.model, self.again, self.watch], layout=w.Layout(flex_flow='row wrap')),
-            self.says, self.picture, _html('<h2>Listen</h2><p>The network of the best epoch until now, on half a minute of a song that it does not learn from.</p>'), w.HBox([self.song, self.button], layout=w.Layout(flex_flow='row wrap')), self.console])
+        self.panel = w.VBox([_html(_START), _row(self.model, self.again, self.watch), self.says, self.picture,
+                             _html(_LISTEN), _row(self.song, self.button), self.console])
         self.look()
+
     def look(self):
         "Find trainings, and draw the chosen one if it has changed."
         found = find_trainings(self.desk.project.saved_models)
         if dict(self.model.options) != found: _offer(self.model, found)
-        if not found: self.says.value = _said(f'No training in {self.desk.project.saved_models} yet.'); return
+        if not found:
+            self.says.value = _said(f'No training in {self.desk.project.saved_models} yet.')
+            return
         now = (self.model.value, (self.model.value/'training.npz').stat().st_mtime_ns)
-        if now == self.seen: return
+        if now != self.seen: self._draw()
         self.seen = now
+
+    def _draw(self):
         try: history, settings = read_history(self.model.value)
-        except SongsepError as e: self.says.value, self.picture.value = _fault(e), ''; return
-        says, picture = tell_history(self.model.label, history, settings), svg_of(draw_history(history, settings.get('monitor', 'val_loss')))
-        self.says.value, self.picture.value = _said(says), f'<div role="img" aria-label="{escape(says)}">{picture}</div>'
-    def _chosen(self):
-        self.look()
-        _offer(self.song, self.unheard())
-    def unheard(self) -> dict[str, Track]: # Name to track
-        "Songs that the chosen model does not learn from."
-        try: return unheard(self.model.value, self.tracks()) if self.model.value else {}
-        except SongsepError as e: self.says.value = _fault(e); return {}
-    def _watch(self, on):
-        self.stop.set()
-        if not on: return
-        self.stop = threading.Event()
-        threading.Thread(target=self._keep_looking, args=(self.stop,), daemon=True).start()
-    def _keep_looking(self, stop):
-        while not stop.wait(1): self.look()
-    def listen(self,
-        seconds:float=30 # How much of the song
-    ):
-        "Let the network take apart the beginning of the chosen song."
-        self.button.disabled = True
-        try:
-            if not self.song.value: raise SongsepError('there is no song to listen to. Name a dataset that has some: songsep app --data FOLDER.')
-            self.says.value = _said('Listening; a network that is still learning runs on Keras, which takes its time to start.')
-            song = self.desk.folder/'validation'/f'{safe_name(self.song.value.name)}.wav'
-            song.parent.mkdir(exist_ok=True)
-            write_beginning(self.song.value, song, seconds)
-            done = take_apart(song, song.parent, open_model(self.model.value))
-            self.console.value = framed((done['folder']/'console.html').read_text(encoding='utf-8'))
-            self.says.value = _said(f'{self.model.label} has listened to {self.song.value.name}.')
-        except SongsepError as e: self.says.value = _fault(e)
-        finally: self.button.disabled = False
+        except SongsepError as e:
+            self.says.value, self.picture.value = _fault(e), ''
+            return
+        says = tell_history(self.model.label, history, settings)
+        picture = svg_of(draw_history(history, settings.get('monitor', 'val_loss')))
+        self.says.value = _said(says)
+        self.picture.value = f'<div role="img" aria-label="{escape(says)}">{picture}</div>'
+
+# %% ../nbs/29_app.ipynb #0014a
+@patch
+def _watch(self:TrainingPanel, on):
+    self.stop.set()
+    if not on: return
+    self.stop = threading.Event()
+    threading.Thread(target=self._keep_looking, args=(self.stop,), daemon=True).start()
+
+@patch
+def _keep_looking(self:TrainingPanel, stop):
+    while not stop.wait(1): self.look()
+
+@patch
+def _chosen(self:TrainingPanel):
+    self.look()
+    _offer(self.song, self.unheard())
+
+@patch
+def unheard(self:TrainingPanel) -> dict[str, Track]: # Name to track
+    "Songs that the chosen model does not learn from."
+    try: return unheard(self.model.value, self.tracks()) if self.model.value else {}
+    except SongsepError as e:
+        self.says.value = _fault(e)
+        return {}
+
+# %% ../nbs/29_app.ipynb #0014b
+@patch
+def listen(self:TrainingPanel,
+    seconds:float=30 # How much of the song
+):
+    "Let the network take apart the beginning of the chosen song."
+    self.button.disabled = True
+    try:
+        if not self.song.value:
+            raise SongsepError('there is no song to listen to. Name a dataset that has some: '
+                               'songsep app --data FOLDER.')
+        self.says.value = _said('Listening; a network that is still learning runs on Keras, which starts slowly.')
+        song = self.desk.folder/'validation'/f'{safe_name(self.song.value.name)}.wav'
+        song.parent.mkdir(exist_ok=True)
+        write_beginning(self.song.value, song, seconds)
+        done = take_apart(song, song.parent, open_model(self.model.value))
+        self.console.value = framed((done['folder']/'console.html').read_text(encoding='utf-8'))
+        self.says.value = _said(f'{self.model.label} has listened to {self.song.value.name}.')
+    except SongsepError as e: self.says.value = _fault(e)
+    finally: self.button.disabled = False
 
 # %% ../nbs/29_app.ipynb #0016
+_TICK = ('<h2>Instruments</h2><p>Tick those that make a target, name it, and add it. What no target takes is the '
+         'residual.</p>')
+
 class RecipePanel:
     "Tick instruments, see what they weigh, keep the recipe."
     def __init__(self,
@@ -219,81 +278,105 @@ class RecipePanel:
     ):
         import ipywidgets as w
         self.desk, self.tracks, self.targets, self.checked = desk, [], {}, {}
-        self.data, self.key = w.Dropdown(options=datasets, description='Dataset', **_wide()), w.Dropdown(description='Told apart by', **_wide(style=dict(description_width='6rem')))
-        self.classes = w.GridBox(layout=w.Layout(grid_template_columns='repeat(auto-fill, minmax(15rem, 1fr))', max_width='60rem'))
-        self.target, self.add = w.Text(description='Target', placeholder='drums', **_wide()), w.Button(description='Add target')
-        self.made, self.name = w.VBox(), w.Text('mine', description='Recipe', **_wide())
-        self.button, self.says, self.report, self.file = w.Button(description='Measure', button_style='primary'), _html(), _html(), _html()
+        self.data, self.key = _choice('Dataset', datasets), _choice('Told apart by')
+        columns = w.Layout(grid_template_columns='repeat(auto-fill, minmax(15rem, 1fr))', max_width='60rem')
+        self.classes, self.made = w.GridBox(layout=columns), w.VBox()
+        self.target = _entry('Target', placeholder='drums')
+        self.add = _button('Add target', lambda: self.add_target())
+        self.name, self.button = _entry('Recipe', 'mine'), _button('Measure', lambda: self.measure(), primary=True)
+        self.says, self.report, self.file = _html(), _html(), _html()
         self.data.observe(lambda _: self.open(), 'value')
         self.key.observe(lambda _: self._show(clear=True), 'value')
-        self.add.on_click(lambda _: self.add_target())
-        self.button.on_click(lambda _: self.measure())
-        row = lambda *o: w.HBox(list(o), layout=w.Layout(flex_flow='row wrap'))
-        self.panel = w.VBox([_html('<h2>Instruments</h2><p>Tick those that make a target, name it, and add it. What no target takes is the residual.</p>'), row(self.data, self.key), self.classes, row(self.target, self.add), self.made,
-            _html('<h2>What it gets</h2>'), row(self.name, self.button), self.says, self.report, self.file])
+        self.panel = w.VBox([_html(_TICK), _row(self.data, self.key), self.classes, _row(self.target, self.add),
+            self.made, _html('<h2>What it gets</h2>'), _row(self.name, self.button), self.says, self.report, self.file])
         self.open()
-    def open(self):
-        "Look at the chosen dataset, without reading its sound."
-        self.tracks, self.report.value, self.file.value = [], '', ''
-        if not self.data.value: self.says.value = _said('There is no dataset. Name one: songsep app --data FOLDER.'); return
-        try: self.tracks, self.says.value = find_tracks(self.data.value), ''
-        except SongsepError as e: self.says.value = _fault(e)
-        _offer(self.key, [(k or 'the names of the files', k) for k in keys_of(self.tracks)])
-        self._show(clear=True)
-    def _show(self, clear=False):
-        import ipywidgets as w
-        if clear: self.targets = {}
-        taken = {v for vs in self.targets.values() for v in vs}
-        self.checked = {v: w.Checkbox(False, description=f'{v} ({n})', indent=False, disabled=v in taken, layout=w.Layout(width='auto')) for v,n in classes_of(self.tracks, self.key.value).items()}
-        self.classes.children = list(self.checked.values())
-        def line(t, vs):
-            b = w.Button(description=f'Remove {t}')
-            b.on_click(lambda _: (self.targets.pop(t), self._show()))
-            return w.HBox([b, _html(f'<p><b>{escape(t)}</b>: {escape(", ".join(map(str, vs)))}</p>')])
-        self.made.children = [line(*o) for o in self.targets.items()]
-    def add_target(self):
-        "Make a target of what is ticked."
-        try:
-            name, ticked = safe_name(self.target.value), [v for v,o in self.checked.items() if o.value]
-            if not ticked: raise SongsepError('no instrument is ticked. Tick at least one.')
-            if name in self.targets or name in (RESIDUALS, 'mix'): raise SongsepError(f'{name!r} is taken. Call the target something else.')
-            self.targets[name], self.target.value, self.says.value = ticked, '', ''
-            self._show()
-        except SongsepError as e: self.says.value = _fault(e)
-    def measure(self):
-        "Read the stems, show what each target gets, and write the recipe."
-        self.button.disabled = True
-        try:
-            name = safe_name(self.name.value)
-            d = studio_recipe(name, self.key.value, self.targets)
-            recipe = recipe_from(d, name)
-            self.says.value = _said(f'Reading {sum(len(t.stems) for t in self.tracks)} stems.')
-            report = recipe_report(recipe, self.tracks, 1 if len(self.tracks) < 8 else None)
-            advice = ''.join(f'<li>{escape(o)}</li>' for o in lint_recipe(recipe, self.tracks, report))
-            self.report.value = report_table(report) + (f'<ul>{advice}</ul>' if advice else '')
-            text = recipe_yaml(d)
-            with write_aside(path := self.desk.folder/'recipes'/f'{name}.yaml') as part: part.write_text(text, encoding='utf-8')
-            self.file.value = f'<h2>The recipe</h2><p><code>{escape(str(path))}</code>, for <code>songsep prepare DATASET --recipe {escape(path.name)}</code></p><pre tabindex="0">{escape(text)}</pre>'
-            self.says.value = ''
-        except SongsepError as e: self.says.value = _fault(e)
-        finally: self.button.disabled = False
+
+# %% ../nbs/29_app.ipynb #0016a
+@patch
+def open(self:RecipePanel):
+    "Look at the chosen dataset, without reading its sound."
+    self.tracks, self.report.value, self.file.value = [], '', ''
+    if not self.data.value:
+        self.says.value = _said('There is no dataset. Name one: songsep app --data FOLDER.')
+        return
+    try: self.tracks, self.says.value = find_tracks(self.data.value), ''
+    except SongsepError as e: self.says.value = _fault(e)
+    _offer(self.key, [(k or 'the names of the files', k) for k in keys_of(self.tracks)])
+    self._show(clear=True)
+
+@patch
+def _show(self:RecipePanel, clear=False):
+    "A box for each instrument, and a line for each target"
+    import ipywidgets as w
+    if clear: self.targets = {}
+    taken, width = {v for vs in self.targets.values() for v in vs}, w.Layout(width='auto')
+    box = lambda v, n: w.Checkbox(False, description=f'{v} ({n})', indent=False, disabled=v in taken, layout=width)
+    self.checked = {v: box(v, n) for v,n in classes_of(self.tracks, self.key.value).items()}
+    self.classes.children = list(self.checked.values())
+    def line(target, values):
+        remove = _button(f'Remove {target}', lambda: (self.targets.pop(target), self._show()))
+        return w.HBox([remove, _html(f'<p><b>{escape(target)}</b>: {escape(", ".join(map(str, values)))}</p>')])
+    self.made.children = [line(*o) for o in self.targets.items()]
+
+# %% ../nbs/29_app.ipynb #0016c
+@patch
+def add_target(self:RecipePanel):
+    "Make a target of what is ticked."
+    try:
+        name, ticked = safe_name(self.target.value), [v for v,o in self.checked.items() if o.value]
+        if not ticked: raise SongsepError('no instrument is ticked. Tick at least one.')
+        if name in self.targets or name in (RESIDUALS, 'mix'):
+            raise SongsepError(f'{name!r} is taken. Call the target something else.')
+        self.targets[name], self.target.value, self.says.value = ticked, '', ''
+        self._show()
+    except SongsepError as e: self.says.value = _fault(e)
+
+# %% ../nbs/29_app.ipynb #0016f
+@patch
+def measure(self:RecipePanel):
+    "Read the stems, show what each target gets, and write the recipe."
+    self.button.disabled = True
+    try:
+        name = safe_name(self.name.value)
+        d = studio_recipe(name, self.key.value, self.targets)
+        recipe = recipe_from(d, name)
+        self.says.value = _said(f'Reading {sum(len(t.stems) for t in self.tracks)} stems.')
+        report = recipe_report(recipe, self.tracks, 1 if len(self.tracks) < 8 else None)
+        advice = ''.join(f'<li>{escape(o)}</li>' for o in lint_recipe(recipe, self.tracks, report))
+        self.report.value = report_table(report) + (f'<ul>{advice}</ul>' if advice else '')
+        self._write(name, recipe_yaml(d))
+        self.says.value = ''
+    except SongsepError as e: self.says.value = _fault(e)
+    finally: self.button.disabled = False
+
+@patch
+def _write(self:RecipePanel, name, text):
+    path = self.desk.folder/'recipes'/f'{name}.yaml'
+    with write_aside(path) as part: part.write_text(text, encoding='utf-8')
+    use = f'<code>songsep prepare DATASET --recipe {escape(path.name)}</code>'
+    where = f'<h2>The recipe</h2><p><code>{escape(str(path))}</code>, for {use}</p>'
+    self.file.value = f'{where}<pre tabindex="0">{escape(text)}</pre>'
 
 # %% ../nbs/29_app.ipynb #0020
 class App:
     "The three panels on one page."
     def __init__(self,
         root:str|Path='.', # A project, whose models, trainings and songs are offered
-        datasets:tuple=(), # Folders of tracks, for recipes and for listening to a training; none takes `data/training_data`
+        datasets:tuple=(), # Folders of tracks, for recipes and for listening; none takes `data/training_data`
         upload_mb:float=100 # Largest song to accept, MB
     ):
         import ipywidgets as w
         self.desk = Desk(root, upload_mb=upload_mb)
         own = self.desk.project.training_data
-        datasets = {Path(o).name: Path(o) for o in datasets or ([own] if own.is_dir() and any(own.iterdir()) else [])}
-        self.songs, self.recipes = SongPanel(self.desk), RecipePanel(self.desk, datasets)
-        self.training = TrainingPanel(self.desk, lambda: [t for o in datasets.values() for t in find_tracks(o)])
-        tabs = w.Tab([self.songs.panel, self.training.panel, self.recipes.panel], titles=['Songs', 'Training', 'Recipes'])
-        self.panel = w.VBox([_html(f'{_STYLE}<h1>songsep</h1><p>Take a song apart into its instruments, and train the models that do it.</p>'), tabs])
+        if not datasets and own.is_dir() and any(own.iterdir()): datasets = (own,)
+        folders = {Path(o).name: Path(o) for o in datasets}
+        self.songs, self.recipes = SongPanel(self.desk), RecipePanel(self.desk, folders)
+        self.training = TrainingPanel(self.desk, lambda: [t for o in folders.values() for t in find_tracks(o)])
+        panels = [o.panel for o in (self.songs, self.training, self.recipes)]
+        tabs = w.Tab(panels, titles=['Songs', 'Training', 'Recipes'])
+        style = (ASSETS/'widgets.css').read_text(encoding='utf-8')
+        about = '<h1>songsep</h1><p>Take a song apart into its instruments, and train the models that do it.</p>'
+        self.panel = w.VBox([_html(f'<style>{style}</style>{about}'), tabs])
         self.panel.add_class('songsep')
     def _ipython_display_(self):
         from IPython.display import display
