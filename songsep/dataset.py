@@ -127,12 +127,12 @@ class Batches:
         tracks:list[str], # Names of the tracks to read
         batch_size:int=8, # Examples a batch
         shuffle:bool=True, # New order each epoch; else the order of the songs
-        remixed:float=0, # Share of the examples, 0 to 1, whose stems are altered and mostly come from different songs; the store must keep the phase
+        remixed:float=0, # Share of the examples, 0 to 1, whose stems are altered and mostly come from different songs
         seed:int=0, # Decides order and remixing
         epoch:int=0, # Number of the first epoch that will be iterated
         n_batches:int|None=None, # Batches an epoch; `None` reads every segment once
         share:tuple[int,int]=(0, 1), # Part of each batch to read, of how many: (1, 3) is the second of three processes
-        phase_sensitive:bool=False # Give what is `in_phase` with the mixture; the store must keep the phase
+        phase_sensitive:bool=False # Give what is `in_phase` with the mixture; both need a store that keeps the phase
     ):
         self.path, self.batch_size, self.shuffle, self.remixed = path, batch_size, shuffle, remixed
         self.seed, self.epoch, self.share, self.phase_sensitive = seed, epoch, share, phase_sensitive
@@ -289,7 +289,8 @@ class Resident(Batches):
         **kwargs # As in `Batches`; `remixed` is above 0
     ):
         super().__init__(path, tracks, *args, **kwargs)
-        if not self.remixed: raise SongsepError("what lies in the device's memory is remixed: `remixed` must be above 0.")
+        if not self.remixed:
+            raise SongsepError("what lies in the device's memory is remixed: `remixed` must be above 0.")
         pool, _ = _readers()
         with SpectrogramStore(path) as store:
             of = lambda place: (place, self._keep(store, *place))

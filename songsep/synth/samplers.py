@@ -214,7 +214,7 @@ def tone(self:SoundFont,
     velocity:int, # 1 to 127
     seconds:float, # How much of it is needed at least
     moves:tuple=() # (samples from its beginning, kind, value) as in `Part`
-) -> tuple[np.ndarray, float, int]: # Waveform (samples,), mono, float32, with what rings on; release, seconds; its class
+) -> tuple[np.ndarray, float, int]: # Waveform (samples,), float32, with what rings on; release, seconds; class
     "A key held down."
     bank, preset = self._preset(part)
     if bank==128: key = _EDGE.get(key, key)
@@ -265,7 +265,8 @@ class DrumKit:
             if key and key not in self.keys and (layers := self._layers(instrument)): self.keys[key] = layers
         self.keys |= {k: self.keys[v] for k,v in _ALSO.items() if v in self.keys and k not in self.keys}
         if not {36, 38} <= set(self.keys):
-            raise SongsepError(f"{path} names no bass drum or no snare in its drumkit.xml, so it can't play a drum part.")
+            raise SongsepError(f"{path} names no bass drum or no snare in its drumkit.xml, so it can't play a drum "
+                               "part.")
 
     def _instruments(self):
         try: root = ElementTree.parse(self.path/'drumkit.xml').getroot()
