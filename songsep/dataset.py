@@ -32,8 +32,8 @@ def split_tracks(
     groups = {}
     for k in store: groups.setdefault(store.h[k].attrs.get('uuid') or k, []).append(k)
     if len(groups) < 2:
-        said = f"{store.path} holds {len(groups)} song(s); training needs at least two, one of them to validate on."
-        raise SongsepError(f"{said} Prepare more songs.")
+        raise SongsepError(f"{store.path} holds {len(groups)} song(s); training needs at least two, "
+                           "one of them to validate on. Prepare more songs.")
     if not 0 < validation < 1: raise SongsepError(f"`validation` must lie between 0 and 1. Received: {validation}")
     order = np.random.default_rng(seed).permutation(sorted(groups))
     n = min(len(order)-1, max(1, round(validation*len(order))))

@@ -167,7 +167,7 @@ def unpack_checkpoint(
             with open_member(found[0]) as src, open(Path(folder)/want, 'wb') as dst: shutil.copyfileobj(src, dst, 1<<20)
     try:
         if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as z: take([m for m in z.infolist() if not m.is_dir()], lambda m: m.filename, z.open)
+            with zipfile.ZipFile(archive) as z: take([m for m in z.infolist() if not m.filename.endswith('/')], lambda m: m.filename, z.open)
         else:
             with tarfile.open(archive) as t: take([m for m in t if not m.isdir()], lambda m: m.name, lambda m: t.extractfile(m) if m.isfile() else _no_file(archive, m.name))
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, ValueError, RuntimeError) as e:

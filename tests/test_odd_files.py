@@ -252,3 +252,75 @@ def test_a_voc_longer_than_its_blocks_can_count(tmp_path):
 def test_a_voc_of_ffmpeg(tmp_path, codec, sr, channels):
     encode(tmp_path/'a.voc', noise(channels=channels, sr=sr), sr, codec)
     assert abs(read(tmp_path/'a.voc')[0].shape[1] - 2*sr) < 2
+
+# More sound than a header counts
+
+JOINED = {'wav': 'pcm_s16le', 'w64': 'pcm_s16le', 'aiff': 'pcm_s16be', 'caf': 'pcm_s16be', 'au': 'pcm_s16be', 'mov': 'pcm_s16le', 'm4a': 'aac', 'mp4': 'alac',
+    'wv': 'wavpack', 'tta': 'tta', 'flv': 'aac', 'asf': 'mp3', 'flac': 'flac', 'ogg': 'flac', 'mp2': 'mp2', 'aac': 'aac', 'mka': 'aac', 'ts': 'aac', 'avi': 'pcm_s16le'}
+
+@pytest.mark.parametrize('suffix', JOINED)
+def test_a_file_that_was_joined_to_another_is_read_or_refused(tmp_path, suffix):
+    "Joined by `cat`; most were half lost without a word"
+    for name,seconds in (('a', 1), ('b', 2)): encode(tmp_path/f'{name}.{suffix}', noise(seconds), SR, JOINED[suffix])
+    apart = [read(tmp_path/f'{name}.{suffix}')[0].shape[1] for name in 'ab']
+    path = tmp_path/f'joined.{suffix}'
+    path.write_bytes(b''.join((tmp_path/f'{name}.{suffix}').read_bytes() for name in 'ab'))
+    try: assert abs(read(path)[0].shape[1] - sum(apart)) < 2400
+    except SoundError as e: assert suffix not in ('flac', 'ogg', 'mp2', 'aac', 'mka', 'ts', 'avi') and ('more sound' in str(e) or 'goes on after it' in str(e)), e
+
+@pytest.mark.parametrize('between', [b'', b'LIST\x04\0\0\0INFO'])
+def test_a_wav_with_two_pieces_of_sound(tmp_path, between):
+    path = tmp_path/'a.wav'
+    sf.write(path, noise(.2).T, SR)
+    b = path.read_bytes()
+    path.write_bytes(b + between + b[36:])
+    refused(path, 'more sound than its header counts', f'byte {len(b + between)}')
+
+@pytest.mark.parametrize('codec', ['adpcm_ms', 'adpcm_ima_wav', 'mp3', 'ac3', 'flac'])
+def test_a_wav_of_any_codec_that_counts_a_part_of_its_sound(tmp_path, codec):
+    path = tmp_path/'a.wav'
+    encode(path, noise(), SR, codec)
+    b = path.read_bytes()
+    patched(path, (b.index(b'data') + 4, (len(b)//2).to_bytes(4, 'little')))
+    refused(path, 'goes on after it')
+
+def test_a_little_that_a_header_does_not_count_is_said(tmp_path):
+    path = tmp_path/'a.wav'
+    sf.write(path, noise().T, SR)
+    patched(path, (40, (2*4*SR - 8000).to_bytes(4, 'little')))
+    y, said = read(path)
+    assert y.shape == (2, 2*SR - 2000) and len(said) == 1 and '8000 bytes' in said[0]
+
+def test_a_length_that_is_a_little_too_short_cuts_nothing_off(tmp_path):
+    path = tmp_path/'a.flac'
+    sf.write(path, noise().T, SR)
+    want, b = read(path)[0], path.read_bytes()
+    patched(path, (21, bytes([b[21] & 0xf0])), (22, (2*SR - 5000).to_bytes(4, 'big')))
+    assert np.array_equal(read(path)[0], want)
+    encode(path := tmp_path/'a.mp3', noise(), SR, 'mp3')
+    want, b = read(path)[0], path.read_bytes()
+    at = max(b.find(b'Xing'), b.find(b'Info')) + 8
+    patched(path, (at, (int.from_bytes(b[at:at+4], 'big') - 3).to_bytes(4, 'big')))
+    y = read(path)[0] # ffmpeg takes for padding what stands where the header ends, and goes on
+    assert y.shape[1] >= want.shape[1] - 1152 and np.array_equal(y[:, :SR], want[:, :SR])
+
+def test_an_mp3_whose_encoder_added_much_is_whole(tmp_path):
+    encode(path := tmp_path/'a.mp3', noise(), SR, 'mp3')
+    b = path.read_bytes()
+    patched(path, (b.index(b'Lav', max(b.find(b'Xing'), b.find(b'Info'))) + 21, b'\xff'*3)) # 4095 samples at the beginning, and as many at the end
+    assert 2*SR - 9000 < read(path)[0].shape[1] < 2*SR
+
+def test_a_name_that_ends_in_raw(tmp_path):
+    "libsndfile asks for a rate, which was a traceback"
+    sf.write(tmp_path/'a.wav', noise().T, SR)
+    sound = (tmp_path/'a.wav').read_bytes()
+    (tmp_path/'a.raw').write_bytes(sound)
+    assert read(tmp_path/'a.raw')[0].shape == (2, 2*SR)
+    (tmp_path/'b.raw').write_bytes(sound[44:])
+    refused(tmp_path/'b.raw', 'no sound file')
+
+def test_a_pipe_is_no_empty_file(tmp_path):
+    import os
+    if not hasattr(os, 'mkfifo'): pytest.skip('needs pipes')
+    os.mkfifo(tmp_path/'a.wav')
+    refused(tmp_path/'a.wav', 'a pipe or a device')

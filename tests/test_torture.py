@@ -122,6 +122,17 @@ def test_what_is_no_archive_is_one_sentence(tmp_path):
     with pytest.raises(SongsepError, match='is no archive') as e: unpack_checkpoint(tmp_path/'x.tar.gz', tmp_path)
     assert '\n' not in str(e.value)
 
+def test_a_zip_with_a_nameless_file_is_one_sentence(tmp_path):
+    "Guided fuzzing found a traceback"
+    import zipfile
+    from songsep.pull import unpack_checkpoint
+    with zipfile.ZipFile(tmp_path/'x.zip', 'w') as z: z.writestr('a', b'')
+    b = bytearray((tmp_path/'x.zip').read_bytes())
+    at = b.index(b'PK\1\2') # in the list of files the name becomes something else
+    b[at+28], b[at+30] = 0, 1
+    (tmp_path/'x.zip').write_bytes(b)
+    with pytest.raises(SongsepError, match='0 files called checkpoint'): unpack_checkpoint(tmp_path/'x.zip', tmp_path)
+
 @pytest.mark.parametrize('said', ['[]', '5', '{"config": 1}', '{"targets": ["a", "b"]}', '{"config": {}, "targets": 5}', '['*2000])
 def test_an_original_checkpoint_that_says_something_odd(tmp_path, said):
     h5py = pytest.importorskip('h5py')

@@ -3,7 +3,7 @@ import json, os, subprocess, sys, threading, time
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf
 from songsep import songs as module
-from songsep.audio import AudioWriter, check_format, probe, read_blocks, write_audio, write_tags
+from songsep.audio import WRITTEN, AudioWriter, check_format, probe, read_blocks, write_audio, write_tags
 from songsep.core import SongsepError
 from songsep.models import open_model
 from songsep.songs import Output, find_songs, separate_song, separate_songs
@@ -177,6 +177,23 @@ def before(path, out, model, output, words):
     ('mp3', 44100, 6, "can't hold 6 channels"), ('mp3', 4000, 1, "can't hold 4000 Hz"), ('flac', 44100, 9, "can't hold 9 channels"), ('flac', 700000, 1, "can't hold 700000 Hz")])
 def test_what_a_format_can_not_hold_is_said_before_the_work(tmp_path, model, fmt, sr, channels, words):
     before(song(tmp_path/'x.wav', .2, sr=sr, channels=channels), tmp_path/'out', model, Output(fmt=fmt), words)
+
+@pytest.mark.parametrize('fmt', ['raw', 'htk', 'sds', 'svx', 'wve', 'xi', 'sd2', 'mpc2k', 'mat5', 'm4a', 'x/y', ''])
+def test_formats_that_keep_no_rate_or_no_length_are_refused_before_the_work(fmt):
+    "WVE and XI gave another rate without a word, others ended in a traceback after the work"
+    with pytest.raises(SongsepError, match="can't be written. Use wav"): Output(fmt=fmt)
+
+@pytest.mark.parametrize('fmt', WRITTEN)
+@pytest.mark.parametrize('channels,sr,subtype', [(2, 44100, 'PCM_16'), (1, 8000, 'PCM_U8'), (6, 12345, 'PCM_24'), (2, 384000, 'FLOAT')])
+def test_every_format_keeps_rate_and_length_or_says_that_it_can_not(tmp_path, model, fmt, channels, sr, subtype):
+    sf.write(tmp_path/'a.wav', np.random.default_rng(0).normal(size=(9001, channels))*.05, sr, subtype)
+    try: r = separate_song(tmp_path/'a.wav', tmp_path/'out', model, Output(fmt=fmt))
+    except SongsepError as e:
+        assert fmt in ('mp3', 'ogg') and "can't hold" in str(e)
+        return
+    for o in r['files'].values():
+        i = probe(tmp_path/'out'/'a'/o)
+        assert (i.sr, i.channels) == (sr, channels) and abs(sum(y.shape[1] for y in read_blocks(i.path)) - 9001) == 0
 
 def test_aiff_above_4_gb_is_refused(): # in a few bytes
     with pytest.raises(SongsepError, match='4 GB'): check_format('aiff', 44100, 2, 2**30 + 1)
