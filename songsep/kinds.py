@@ -36,7 +36,7 @@ class Frames:
 
     def overlap_add(self,
         D:np.ndarray # Complex spectrogram (..., bins, frames)
-    ) -> np.ndarray: # Waveform (..., samples); its last `n_fft - hop_length` samples lack what the next frames add
+    ) -> np.ndarray: # Waveform (..., samples); the last `n_fft - hop_length` lack what the next frames add
         "Sound of some frames."
         *shape, _, m = D.shape
         k = -(-self.n_fft//self.hop)
@@ -147,7 +147,8 @@ def sound(self:Magnitude,
 def _masked(self:Magnitude, D, E):
     "Spectrograms of all stems but the last (stems-1, channels, bins, frames)"
     k = min(self.n_bins, D.shape[1])
-    masked = np.zeros((self.n_masks, len(D), D.shape[2], D.shape[1]), D.dtype).swapaxes(2, 3) # as `overlap_add` reads it
+    masked = np.zeros((self.n_masks, len(D), D.shape[2], D.shape[1]), D.dtype)
+    masked = masked.swapaxes(2, 3) # as `overlap_add` reads it
     np.multiply(ratio_masks(E[:, :, :k], self.exponent)[:self.n_masks], D[:, :k], out=masked[:, :, :k])
     if k < D.shape[1] and not self.zero:
         top = E[:, :, -max(1, self.n_bins//8):].mean(2, keepdims=True)
@@ -199,7 +200,7 @@ class Waveform:
         self.fade = spec.masking.get('fade', self.tile//4)
         self.inner = Inner(c) if spec.arguments.get('inner') == 'demucs' else None
         self.given = [i for i,t in enumerate(spec.targets) if t != spec.rest] # the one that takes the rest is not asked
-        shares = spec.arguments.get('shares') if spec.rest in spec.targets else None # of what all stems miss of the song
+        shares = spec.arguments.get('shares') if spec.rest in spec.targets else None # of what all stems miss
         self.shares = np.float32([shares[i] for i in self.given])[:, None, None] if shares else None
 
 # %% ../nbs/09_kinds.ipynb #0031
@@ -221,7 +222,7 @@ def see(self:Waveform,
 # %% ../nbs/09_kinds.ipynb #0032
 @patch
 def say(self:Waveform,
-    answers:list, # Of the network, for each pair: sound (1, stems, 2, samples), after a spectrogram if it has one inside
+    answers:list, # Of the network, for each pair: sound (1, stems, 2, samples); a spectrogram before it if it has one
     kept:tuple # From `see`
 ) -> np.ndarray: # Waveforms (stems-1, 1 tile, channels, samples)
     "Sound of each stem but the one that takes the rest."
@@ -232,6 +233,7 @@ def say(self:Waveform,
     if self.shares is not None: out += self.shares*(song - stems.sum(0))
     return np.pad(out, ((0, 0), (0, 0), (0, self.tile - heard)))[:, None]
 
+# %% ../nbs/09_kinds.ipynb #0032c
 @patch
 def sound(self:Waveform,
     E:np.ndarray, # Waveforms (stems-1, channels, samples), tiles faded into one another
@@ -296,6 +298,7 @@ def see(self:Complex,
     for x in inputs: x[:, :, :3] = 0
     return inputs, len(y)
 
+# %% ../nbs/09_kinds.ipynb #0038b
 @patch
 def say(self:Complex,
     answers:list, # Of the network, for each pair: (1, 4, bins, frames)

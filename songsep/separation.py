@@ -101,6 +101,7 @@ def analyse(self:Engine,
     for k,i in enumerate(starts): out[..., i:i+self.tile] += E[:, k]*self.weight
     return y[:, self.kind.back:], out, n_units, kept
 
+# %% ../nbs/21_separation.ipynb #0013b
 @patch
 def crossfade(self:Engine,
     pieces:Iterable[tuple] # From `analyse`, in order
@@ -108,11 +109,12 @@ def crossfade(self:Engine,
     "The end of each piece fades into the next, one after the other."
     fading = None
     for y,E,m,kept in pieces:
-        if self.fade and fading is None: E[..., :self.fade] /= self.weight[:self.fade] # nothing fades into the first tile
+        if self.fade and fading is None: E[..., :self.fade] /= self.weight[:self.fade] # nothing fades into the first
         elif self.fade: E[..., :self.fade] += fading
         fading = E[..., m:m+self.fade].copy()
         yield y, E[..., :m], kept
 
+# %% ../nbs/21_separation.ipynb #0013d
 @patch
 def synthesise(self:Engine,
     y:np.ndarray, # Waveform of a piece (channels, samples)
@@ -198,15 +200,17 @@ def _at_its_rate(blocks, sr, engine):
 def stems_in_a_row(
     model:Model, # The first; whatever has `stems`
     then:dict|None=None # Name of a stem to the model that takes it apart, one after the other
-) -> tuple[list[str], dict[str, list[str]]]: # The stems that are left in the end; each stem that was taken apart, and what into
+) -> tuple[list[str], dict[str, list[str]]]: # Stems that are left; each that was taken apart, and what into
     "What models in a row give."
     stems, groups = list(model.stems), {}
     for whole,m in (then or {}).items():
-        if whole not in stems: raise SongsepError(f"there is no stem {whole!r} to take apart. Stems here are {', '.join(stems)}.")
+        if whole not in stems:
+            raise SongsepError(f"there is no stem {whole!r} to take apart. Stems here are {', '.join(stems)}.")
         taken, i = {*stems, *groups}, stems.index(whole)
         parts = [f'{whole}_{o}' if o in taken else o for o in m.stems]
         if twice := [o for o in parts if o in taken or parts.count(o) > 1]:
-            raise SongsepError(f"the name {twice[0]} stands for two stems, of {whole} and elsewhere. Rename a target of one model.")
+            raise SongsepError(f"the name {twice[0]} stands for two stems, of {whole} and elsewhere. "
+                               "Rename a target of one model.")
         stems[i:i+1], groups[whole] = parts, parts
     return stems, groups
 
@@ -243,12 +247,14 @@ def _piece_at(self:Engine, samples): return (samples + self.kind.lead)//self._si
 def _begins(self:Engine, first): return max(0, first*self._size() - self.kind.lead) # its first sample
 
 @patch
-def _needs(self:Engine, first): return max(0, max(0, first-1)*self._size() - self.kind.lead - self.kind.back) # the first it hears
+def _needs(self:Engine, first): # the first that it hears
+    return max(0, max(0, first-1)*self._size() - self.kind.lead - self.kind.back)
 
 def _firsts(engines, first):
     "The piece that each model begins with, so that the last one can begin with `first`"
     out = [first]
-    for before,e in zip(engines[-2::-1], engines[:0:-1]): out.append(before._piece_at(e._needs(out[-1])) if first else 0)
+    for before,e in zip(engines[-2::-1], engines[:0:-1]):
+        out.append(before._piece_at(e._needs(out[-1])) if first else 0)
     return out[::-1]
 
 def _lengths(samples): # of blocks that are together so long
@@ -260,20 +266,21 @@ def resume_at(
     sr:int, # The song's sample rate, Hz
     model:Model, # From `open_model`
     then:dict|None=None # Models that take its stems apart, as in `separate_blocks`
-) -> tuple[int, int]: # The first piece of the last model that is not whole, and how many samples of the song come before it
+) -> tuple[int, int]: # The first piece of the last model that is not whole; samples of the song before it
     "Where a run that was stopped goes on; a song that is resampled begins anew."
     engines = [Engine(m, sr) for m in (model, *(then or {}).values())]
     if any(e.kind.sr not in (None, sr) for e in engines): return 0, 0
     first = engines[-1]._piece_at(samples)
     return first, engines[-1]._begins(first)
 
+# %% ../nbs/21_separation.ipynb #0022b
 def separate_blocks(
     blocks:Iterable[np.ndarray], # Waveform blocks (channels, samples), float32
     sr:int, # Their sample rate, Hz
     model:Model, # From `open_model`
     first:int=0, # Piece of the last model to begin with, if those before it are done; see `resume_at`
-    then:dict|None=None # Models that take a stem apart, by its name, one after the other: `{'drums': open_model('kit')}`
-) -> Iterator[np.ndarray]: # Blocks (stems, channels, samples) in the order of `stems_in_a_row`, together as long as the song
+    then:dict|None=None # Models that take a stem apart, by its name, in a row: `{'drums': open_model('kit')}`
+) -> Iterator[np.ndarray]: # Blocks (stems, channels, samples) in the order of `stems_in_a_row`
     "Separate a song as it comes; memory use does not grow with its length."
     engines = [Engine(m, sr) for m in (model, *(then or {}).values())]
     firsts = _firsts(engines, first)
