@@ -370,11 +370,11 @@ Precision = Annotated[str, _step(help='float32 or mixed_bfloat16')]
 
 # %% ../nbs/31_cli.ipynb #0012c
 _material = partial(typer.Option, rich_help_panel='From what it learns')
-_LOSSES = 'l1', 'compressed', 'relative'
+_LOSSES = 'l1', 'compressed', 'relative', 'snr'
 Alpha = Annotated[Optional[str], _material(
     help='Weights of the targets in the loss, such as 0.7,0.3; default: balanced by volume')]
 BinBalance = Annotated[float, _material(help='How far soft frequencies are raised in the loss, 0 to 1')]
-Loss = Annotated[str, _material(help='l1; compressed and relative keep soft stems from vanishing',
+Loss = Annotated[str, _material(help='l1; compressed, relative and snr keep soft stems from vanishing',
                                 autocompletion=_among(*_LOSSES))]
 Remix = Annotated[Optional[bool], _material('--remix/--no-remix', help='Pair and alter stems of different songs',
                                             show_default='remix, where the store keeps the phase')]

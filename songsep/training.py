@@ -567,7 +567,7 @@ def train(
     monitor:str='val_loss', # The number that says which epoch is best: less if `loss` is in its name, else more
     start:str|Path|None=None, # Folder of a model to take weights and architecture from
     bin_balance:float=0., # How far soft frequencies are raised in the loss, 0 to 1; see `bin_weights`
-    loss:str='l1', # `l1` (`BalancedL1`); `compressed` (`CompressedMSE`) and `relative` (`RelativeMSE`) keep soft stems
+    loss:str='l1', # `l1` (`BalancedL1`); `compressed`, `relative` and `snr` keep soft stems (see `LOSSES`)
     devices:list[str]|None=None, # Names such as `gpu:0`; `None` takes all GPUs
     tensorboard:bool=False, # Log to `logs` in the model folder; needs TensorFlow
     resident:bool=False, # Take the songs into the memory of the device and remix them there: for a GPU

@@ -189,6 +189,11 @@ def write_kit(folder, stranger='../../outside.wav'):
     (folder/'drumkit.xml').write_text(KIT % stranger)
     return folder
 
+def test_a_damaged_stroke_is_named(tmp_path):
+    kit = write_kit(tmp_path/'kits/one')
+    (kit/'kick.wav').write_bytes(b'no sound')
+    with pytest.raises(SongsepError, match=r'kick\.wav can\'t be read'): DrumKit(kit).tone(Part(128, ()), 36, 100, 1)
+
 def test_a_recorded_kit_has_a_sound_for_every_force(tmp_path):
     kit = DrumKit(write_kit(tmp_path/'kits'/'one'), SR)
     assert sorted(kit.keys) == [22, 35, 36, 38, 40, 42] # and no ride from outside its folder

@@ -17,10 +17,10 @@ LENGTH = (FRAMES - 1)*HOP + N_FFT # samples of an example
 PIECES = ('kick', 'snare', 'toms', 'hihat', 'cymbals')
 ROLES = (*PIECES, 'drums', 'bass', 'guitar', 'piano', 'other', 'vocals') # `drums` is the sum of the pieces, or recorded whole
 
-NETWORKS = { # what learns, and of what a step learns by its share of the steps
-    'drums': dict(filters=20, levels=5, n_targets=2, output='mask', loss='l1', learning_rate=2e-3, share=1),
-    'band': dict(filters=20, levels=5, n_targets=5, output='shares', loss='l1', learning_rate=2e-3, share=.35),
-    'kit': dict(filters=16, levels=4, n_targets=5, output='shares', loss='compressed', learning_rate=1.5e-3, share=.25)}
+NETWORKS = { # what learns, and its share of the steps
+    'drums': dict(filters=20, levels=5, n_targets=2, output='mask', learning_rate=1e-3, share=1),
+    'band': dict(filters=16, levels=4, n_targets=5, output='shares', learning_rate=1e-3, share=1),
+    'kit': dict(filters=16, levels=4, n_targets=5, output='shares', learning_rate=6e-4, share=.3)}
 
 BEGUN = time.time()
 def say(*words): print(f'{time.time() - BEGUN:6.1f} s ', *words, flush=True)
@@ -284,22 +284,23 @@ def draw_kits(pool, studio, n, together=.3):
     H = studio.gain(db)*(1 + studio.room(n, .1, .8))
     return studio.spectra(studio.bus([studio.filtered(y, H) for y in stems]))
 
-def within_phase(D, X):
-    "What a mask from 0 to 1 can keep of each stem: its part along the mixture's phase (Erdogan et al. 2015)"
-    M = X.abs()[:, None]
-    return ((D*X.conj()[:, None]).real/M.clamp(min=1e-9)).clamp(min=0).minimum(M)
-
 # Learning
 
-def l1(estimate, truth): return (estimate - truth).abs().mean()
-def compressed(estimate, truth): return ((truth + 1e-2).sqrt() - (estimate + 1e-2).sqrt()).square().mean()
-LOSSES = dict(l1=l1, compressed=compressed)
+def snr_loss(masks, X, D, floor=1e-3):
+    """How far the error of each stem is below the stem, in powers of ten: what SDR measures, the same for soft and loud stems
+
+    Masks (n, stems, BINS, FRAMES), spectra of the mixtures (n, BINS, FRAMES) and stems (n, stems, BINS, FRAMES), complex.
+    What lies -10 log10 `floor` dB below the mixture counts no more, so a stem may be silent.
+    """
+    energy = lambda o: o.abs().square().sum((-2, -1))
+    least = floor*energy(X)[:, None] + 1e-3
+    return ((energy(masks*X[:, None] - D) + least)/(energy(D) + least)).log10().mean()
 
 class Learner:
     "A network, its optimizer and the mean of its weights over the last thousand steps"
     def __init__(self, torch, device, name, start=None):
         about = NETWORKS[name]
-        self.t, self.device, self.name, self.loss, self.rate = torch, device, name, LOSSES[about['loss']], about['learning_rate']
+        self.t, self.device, self.name, self.rate = torch, device, name, about['learning_rate']
         self.net = torch_net(*(about[k] for k in ('filters', 'levels', 'n_targets', 'output'))).to(device)
         if start and start.exists():
             with np.load(start) as f, torch.no_grad():
@@ -307,11 +308,12 @@ class Learner:
         self.net = self.net.to(memory_format=torch.channels_last)
         self.optimizer = torch.optim.AdamW(self.net.parameters(), self.rate, weight_decay=1e-6, fused=device != 'cpu')
         self.mean, self.steps, self.owed, self.shown = [w.detach().clone() for w in torch_weights(self.net)], 0, 0., []
-    def step(self, X, targets, rate):
-        "Magnitudes of mixtures (n, BINS, FRAMES) and stems (n, stems, BINS, FRAMES); `rate` is a share of the greatest"
+    def step(self, D, rate):
+        "Spectra of stems (n, stems, BINS, FRAMES), which sum to the mixture; `rate` is a share of the greatest"
+        X = D.sum(1)
         for o in self.optimizer.param_groups: o['lr'] = self.rate*rate
-        with self.t.autocast(self.device, dtype=self.t.bfloat16): masks = self.net(X)
-        loss = self.loss(masks*X[:, None], targets)
+        with self.t.autocast(self.device, dtype=self.t.bfloat16): masks = self.net(X.abs())
+        loss = snr_loss(masks, X, D)
         self.optimizer.zero_grad()
         loss.backward()
         self.t.nn.utils.clip_grad_norm_(self.net.parameters(), 1.)
@@ -345,28 +347,15 @@ def learn(learners, pool, studio, batch, rate):
     for o in learners.values(): o.owed += NETWORKS[o.name]['share']
     due = {k: o for k,o in learners.items() if o.owed >= 1}
     for o in due.values(): o.owed -= 1
-    with pool.torch.no_grad():
-        D = draw_songs(pool, studio, batch) if due.keys() & {'drums', 'band'} else None
-        X = None if D is None else D.sum(1)
-    if 'drums' in due: due['drums'].step(X.abs(), within_phase(pool.torch.stack([D[:, 0], X - D[:, 0]], 1), X), rate)
-    if 'band' in due: due['band'].step(X.abs(), within_phase(D, X), rate)
+    with pool.torch.no_grad(): D = draw_songs(pool, studio, batch) if due.keys() & {'drums', 'band'} else None
+    if 'drums' in due: due['drums'].step(pool.torch.stack([D[:, 0], D[:, 1:].sum(1)], 1), rate)
+    if 'band' in due: due['band'].step(D, rate)
     if 'kit' in due:
         with pool.torch.no_grad(): D = draw_kits(pool, studio, batch)
-        due['kit'].step(D.sum(1).abs(), D.abs(), rate)
+        due['kit'].step(D, rate)
 
-def train(work, out, end, batch=96, names=tuple(NETWORKS), hours=14, least=1200):
-    "Until END; `hours` of songs fit into the memory, `least` seconds of them are waited for"
-    import torch
-    device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    torch.manual_seed(0)
-    torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
-    pool, studio, stop = Pool(torch, device, hours), Studio(torch, device), threading.Event()
-    learners = {k: Learner(torch, device, k, HERE/f'{k}.npz') for k in names}
-    out.mkdir(parents=True, exist_ok=True)
-    bringer = threading.Thread(target=bring_in, args=(pool, work/'ready', stop), daemon=True)
-    bringer.start()
-    say(torch.__version__, torch.cuda.get_device_name() if device == 'cuda' else 'on the processor')
-    wait_for_songs(pool, least, end)
+def stage(learners, pool, studio, out, batch, end):
+    "Learn until `end`, with a rate that rises for 15 s and falls to a hundredth"
     begun = shown = fresh = time.time()
     while (now := time.time()) < end:
         done = (now - begun)/(end - begun)
@@ -376,8 +365,33 @@ def train(work, out, end, batch=96, names=tuple(NETWORKS), hours=14, least=1200)
             say(f'{done:.0%}', '; '.join(o.said() for o in learners.values()), {k: f'{v/60:.0f} min' for k,v in pool.seconds.items()})
             for o in learners.values(): o.save(out, batch)
             shown = now
+    for o in learners.values(): o.save(out, batch); say('learned', o.said())
+
+def room_for(torch, device, spare=20):
+    "Hours of songs that fit into the device's memory beside `spare` GiB for learning"
+    return (torch.cuda.mem_get_info()[0] - spare*2**30)/(2*len(ROLES)*SR*3600) if device == 'cuda' else .7
+
+def train(work, out, end, stages=((tuple(NETWORKS), 1),), batch=96, least=1200):
+    """Networks learn together in a stage, and stages follow each other: of each the names, and when it ends as a share of the time
+
+    The first begins when `least` seconds of songs were played.
+    """
+    import torch
+    device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    torch.manual_seed(0)
+    torch.backends.cudnn.benchmark = torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
+    hours = room_for(torch, device)
+    pool, studio, stop = Pool(torch, device, hours), Studio(torch, device), threading.Event()
+    out.mkdir(parents=True, exist_ok=True)
+    bringer = threading.Thread(target=bring_in, args=(pool, work/'ready', stop), daemon=True)
+    bringer.start()
+    about = torch.cuda.get_device_name() if device == 'cuda' else 'the processor'
+    say(f'PyTorch {torch.__version__}, {about}, room for {hours:.1f} hours of songs')
+    wait_for_songs(pool, least, end)
+    for names,share in stages:
+        learners = {k: Learner(torch, device, k, HERE/f'{k}.npz') for k in names}
+        stage(learners, pool, studio, out, batch, BEGUN + share*(end - BEGUN))
     stop.set()
-    for o in learners.values(): o.save(out, batch); say(o.said())
     bringer.join()
 
 if __name__ == '__main__':

@@ -123,7 +123,8 @@ def pack_start(model, folder):
     from networks import keras_numbers
     from songsep.folder import load_model
     net, spec = load_model(model)
-    np.savez(folder/f'{model.name}.npz', *keras_numbers(net, spec.arguments.get('levels', 4)))
+    halves = lambda o: h if np.array_equal(h := o.astype('float16'), o) else o # as most numbers of a shrunk model are
+    np.savez(folder/f'{model.name}.npz', *map(halves, keras_numbers(net, spec.arguments.get('levels', 4))))
 
 def pack(data, folder, most=48, python='3.12', start=()):
     "Make the folder that goes to the machine"
@@ -185,7 +186,7 @@ def main():
     r.add_argument('minutes', type=float); r.add_argument('out', type=Path)
     r.add_argument('--work', type=Path, default=Path('/dev/shm/songsep'), help='a folder that is not there yet, best in memory')
     r.add_argument('--cores', type=int, default=max(1, len(os.sched_getaffinity(0)) - 1), help='that play')
-    r.add_argument('--options', type=json.loads, default={}, help='of `device.train`: {"names": ["drums"]}')
+    r.add_argument('--options', type=json.loads, default={}, help='of `device.train`: {"stages": [[["drums", "kit"], 0.8], [["band"], 1]]}')
     b = verbs.add_parser('bring')
     b.add_argument('out', type=Path); b.add_argument('models', type=Path)
     a = parser.parse_args()

@@ -101,7 +101,7 @@ def keras_model(folder, name, numbers, network, steps, batch):
     arguments = {k: network[k] for k in ('filters', 'levels', 'output')}
     model = tfc_tdf_unet(BINS, FRAMES, len(recipe.targets), **arguments)
     set_weights(model, numbers, network['levels'])
-    training = dict(steps=steps, batch_size=batch) | {k: network[k] for k in ('loss', 'learning_rate')}
+    training = dict(steps=steps, batch_size=batch, loss='snr', learning_rate=network['learning_rate'])
     folder.mkdir(parents=True)
     save_model(folder, model, replace(about, name=name, targets=recipe.targets, recipe=recipe.to_dict(), arguments=arguments,
                                       training=training, training_songs=None, parent=None, onnx_crc32=None))

@@ -13,10 +13,9 @@ from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
-import numpy as np, soxr
+import numpy as np, soundfile as sf, soxr
 from fastcore.basics import patch
 from ..core import SongsepError
-from ..audio import probe, read_blocks
 from .midi import Part
 
 # %% ../../nbs/03d_synth.samplers.ipynb #0006
@@ -309,6 +308,12 @@ def plays(self:DrumKit,
     "Whether the kit has this drum."
     return part.program==128 and key in self.keys
 
+def _recorded(file, sr, most=10*96000): # Hydrogen reads by libsndfile too
+    try: y, rate = sf.read(file, most, dtype='float32', always_2d=True)
+    except sf.LibsndfileError as e:
+        raise SongsepError(f"{file} can't be read ({e.error_string}). Put a whole one in its place.") from None
+    return soxr.resample(y.mean(1), rate, sr)
+
 @patch
 def tone(self:DrumKit,
     part:Part, # Who plays: a kit knows one
@@ -319,9 +324,7 @@ def tone(self:DrumKit,
 ) -> tuple[np.ndarray, float, int]: # As `SoundFont.tone` gives it
     "A stroke."
     top, file, gain = next((o for o in self.keys[key] if velocity/127 <= o[0]), self.keys[key][-1])
-    if file not in self._sounds:
-        y = next(read_blocks(file, 10*96000)).mean(0)
-        self._sounds[file] = soxr.resample(y, probe(file).sr, self.sr)
+    if file not in self._sounds: self._sounds[file] = _recorded(file, self.sr)
     return self._sounds[file]*np.float32(gain*velocity/127), 8., int(key in _HATS)
 
 # %% ../../nbs/03d_synth.samplers.ipynb #0018
