@@ -17,8 +17,8 @@ import numpy as np
 from fastcore.basics import patch
 from .core import DiskFull, SongsepError, disk_error, on_disk, safe_name, sha256, versions, write_json, read_json
 from .jobs import run_jobs
-from .audio import (AUDIO_SUFFIXES, AudioWriter, SoundError, check_format, is_lossy, probe, quantise, read_blocks,
-    read_tags, subtype_like, write_audio, write_tags)
+from .audio import (AUDIO_SUFFIXES, AudioWriter, SoundError, check_format, is_lossy, probe, quantise,
+    read_blocks, read_tags, subtype_like, write_audio, write_tags)
 from .models import Model, open_model, where_to_get
 from .separation import in_order, resume_at, separate_blocks, stems_in_a_row
 from .plots import show_stems
