@@ -161,8 +161,10 @@ DAMAGE = (OSError, RuntimeError, KeyError, ValueError) # what h5py raises where 
 
 def _stored(keep_phase): return COMPLEX if keep_phase else np.dtype('<f2')
 
+def _text(v): return v.decode() if isinstance(v, bytes) else v
+
 def _words(obj):
-    texts = sorted((k, v) for k,v in obj.attrs.items() if isinstance(v, str))
+    texts = sorted((k, t) for k,v in obj.attrs.items() if isinstance(t := _text(v), str))
     return zlib.crc32(json.dumps(texts).encode())
 
 def _words_agree(obj): return 'crc32' not in obj.attrs or obj.attrs['crc32'] == _words(obj)
@@ -172,7 +174,8 @@ def _note(
     attrs # Plain values
 ):
     "Set attributes, and the checksum of those that are texts"
-    for k,v in attrs.items(): obj.attrs[k] = v
+    for k,v in attrs.items(): # texts of fixed length: HDF5 can hang in its heap for others, where a file is damaged
+        obj.attrs[k] = np.bytes_(v.encode()) if isinstance(v, str) and v else v
     obj.attrs['crc32'] = _words(obj)
 
 @contextmanager
@@ -414,7 +417,7 @@ def songs(self:SpectrogramStore,
     tracks:list[str]|None=None # Names of tracks; `None` takes all
 ) -> list[dict]: # `name` and `uuid` of each
     "Which songs there are, to be kept with a model."
-    return [{'name': t, 'uuid': str(self.h[t].attrs.get('uuid', ''))} for t in (self if tracks is None else tracks)]
+    return [{'name': t, 'uuid': str(_text(self.h[t].attrs.get('uuid', '')))} for t in (self if tracks is None else tracks)]
 
 # %% ../nbs/06a_store.ipynb #0059
 class _Place:
