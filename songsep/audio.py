@@ -312,7 +312,8 @@ def _joined_to(head):
     if head[:4] == b'FLV\1': return re.compile(rb'FLV\x01[\x01\x04\x05]\x00{3}\x09\x00{4}')
     if head[:4] == b'TTA1': return re.compile(rb'TTA1[\x01\x02]\x00[\x01-\xff]\x00[\x01-\x20]\x00')
     if head[:8] == _ASF: return re.compile(re.escape(head[:16]))
-    if head[:4] == b'wvpk': return re.compile(rb'wvpk.{4}.\x04\x00.{5}\x00{4}.{5}[\x08-\x0f\x18-\x1f\x88-\x8f\x98-\x9f]', re.DOTALL) # its block 0
+    if head[:4] == b'wvpk': # its block 0, which begins a sample
+        return re.compile(rb'wvpk.{4}.\x04\x00.{5}\x00{4}.{5}[\x08-\x0f\x18-\x1f\x88-\x8f\x98-\x9f]', re.DOTALL)
 
 def _found(f, pattern, at):
     "Where a pattern stands in a file from a place on; 0 if nowhere"
@@ -340,10 +341,12 @@ def _rest(path):
 def _check_rest(info):
     "Refuse a file whose header counts a part of its sound"
     at, left, more = _rest(info.path)
-    if more: raise SoundError(f"{info.path} holds more sound than its header counts: more begins at byte {at}, perhaps of another file that was joined "
-                              "to it. Split it there, or export it again.")
-    if left > min(1<<16, max(1<<12, info.path.stat().st_size//20)): raise SoundError(f"{info.path} is damaged: its header promises {info.seconds:.2f} s of sound, but the file goes on after it with "
-                                      "something else. Convert it again.")
+    if more:
+        raise SoundError(f"{info.path} holds more sound than its header counts: more begins at byte {at}, perhaps of "
+                         "another file that was joined to it. Split it there, or export it again.")
+    if left > min(1<<16, max(1<<12, info.path.stat().st_size//20)):
+        raise SoundError(f"{info.path} is damaged: its header promises {info.seconds:.2f} s of sound, but the file "
+                         "goes on after it with something else. Convert it again.")
 
 # %% ../nbs/01_audio.ipynb #a014
 _MIRROR = bytes(int(f'{i:08b}'[::-1], 2) for i in range(256))
@@ -416,7 +419,8 @@ def probe(
     path = Path(path)
     if not path.exists(): raise SoundError(f"{path} does not exist.")
     if path.is_dir(): raise SoundError(f"{path} is a folder, not a sound file.")
-    if not path.is_file(): raise SoundError(f"{path} is a pipe or a device, not a file. Save its sound to a file first.")
+    if not path.is_file():
+        raise SoundError(f"{path} is a pipe or a device, not a file. Save its sound to a file first.")
     if not (size := path.stat().st_size): raise SoundError(f"{path} is an empty file.")
     info = (_probe_sndfile(path) if stream is None else None) or _probe_other(path, stream)
     if not info.samples: raise SoundError(f"{path} has no samples.")
@@ -515,7 +519,8 @@ def read_blocks(
         raise SoundError(f"{path} is damaged: its header promises {info.seconds:.2f} s of sound, {n/info.sr:.2f} s came. Convert it again, "
                          "or fetch it again.")
     if not n: raise SoundError(f"{path} has no samples.")
-    if (left := _rest(info.path)[1]) > 512: remark(f"{path}: {left} bytes after its sound were not read, because its header does not count them.")
+    if (left := _rest(info.path)[1]) > 512:
+        remark(f"{path}: {left} bytes after its sound were not read, because its header does not count them.")
 
 # %% ../nbs/01_audio.ipynb #a019
 class _Straight(sf.SoundFile):
@@ -562,7 +567,7 @@ def _read_vorbis(info, part, remark, at):
         yield from _in_form(_straight_blocks(f, 1<<16), f.samplerate, f.channels, info, remark, at)
 
 # %% ../nbs/01_audio.ipynb #a0201
-_SAY_END = {'caf', 'mpc', 'mpc8', 'mov,mp4,m4a,3gp,3g2,mj2'} # containers that say where the sound ends within its last packet
+_SAY_END = {'caf', 'mpc', 'mpc8', 'mov,mp4,m4a,3gp,3g2,mj2'} # these say where in the last packet the sound ends
 _LAST = 8192 # samples that a decoder may give after the end, at most: the longest packet of Vorbis
 
 def _trimmed(ys, n):
@@ -663,7 +668,7 @@ def quantise(
     return (np.clip(q, -top, top-1, out=q) if clip else q).astype('int32')
 
 # %% ../nbs/01_audio.ipynb #0021
-WRITTEN = 'wav', 'flac', 'ogg', 'mp3', 'aiff', 'au', 'caf', 'rf64', 'w64' # what keeps any rate, 24 bits and its length, or says that it can't
+WRITTEN = 'wav', 'flac', 'ogg', 'mp3', 'aiff', 'au', 'caf', 'rf64', 'w64' # what keeps rate and length
 
 def is_lossy(
     path:str|Path # A file to write; its suffix names the format
@@ -671,7 +676,8 @@ def is_lossy(
     "Whether a format keeps an approximation only; formats that can't be written are refused."
     fmt = Path(path).suffix[1:].lower()
     if fmt not in WRITTEN or fmt.upper() not in sf.available_formats():
-        raise SongsepError(f"files that end in {Path(path).suffix or 'nothing'!r} can't be written. Use {', '.join(WRITTEN[:-1])} or {WRITTEN[-1]}.")
+        raise SongsepError(f"files that end in {Path(path).suffix or 'nothing'!r} can't be written. "
+                           f"Use {', '.join(WRITTEN[:-1])} or {WRITTEN[-1]}.")
     return not sf.check_format(fmt.upper(), 'PCM_16')
 
 # %% ../nbs/01_audio.ipynb #a031

@@ -152,7 +152,7 @@ def _template(value):
 # What `separate` takes apart, and with what
 
 Songs = Annotated[list[Path], typer.Argument(help='Sound files, films with sound, or folders of them',
-                                             show_default=False)]
+                                             show_default=False, path_type=str)] # `Path('')` would be this folder
 Results = Annotated[Path, typer.Option('-o', '--out', '--output_path', file_okay=False,
                                        help='Folder for the results; each song gets one inside')]
 SongModel = Annotated[Optional[str], typer.Option('-m', '--model', show_default='drums', **_any_model)]
@@ -742,7 +742,7 @@ def _run(app, args=None, **kw):
     except SongsepError as e: fail(str(e))
     except KeyboardInterrupt: fail('stopped', 130)
     except OSError as e:
-        if full := e.errno in (errno.ENOSPC, errno.EDQUOT) and disk_error(e.filename or '.', e=e): fail(str(full))
+        if full := disk_error(e.filename or '.', 0, e): fail(str(full))
         if not e.filename: raise
         fail(f"{e.strerror}: {e.filename}")
 

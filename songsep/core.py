@@ -130,11 +130,20 @@ def disk_error(
     e:Exception|None=None # What happened; `None` only compares what is left with what is needed
 ) -> DiskFull|None: # A sentence for the user, if the disk is full
     "Was it the disk?"
-    disk = _mount(path)
+    code = getattr(e, 'errno', None)
+    full = code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or 'no space left' in str(e).lower()
+    if not full and not need: return None
+    disk, folder = _mount(path), Path(path).parent
     free = shutil.disk_usage(disk).free
-    full = getattr(e, 'errno', None) in (errno.ENOSPC, errno.EDQUOT) or 'no space left' in str(e).lower()
     if not full and free >= need: return None
-    return DiskFull(f"the disk {disk} is full: {free/1e6:.0f} MB are left, and {Path(path).parent} needs {max(need - free, 1e6)/1e6:.0f} MB more. "
+    if code == errno.EFBIG:
+        return DiskFull(f"the disk {disk} is full: no file in {folder} may be so large (4 GB are the most on FAT32). "
+                        "Choose another folder.")
+    if free >= max(need, 1<<20):
+        return DiskFull(f"the disk {disk} is full: {free/1e6:.0f} MB are left, but it takes no more files, or your quota "
+                        "is used up. Remove some files, and run the same again: it goes on where it stopped.")
+    missing = max(need - free, 1e6)/1e6
+    return DiskFull(f"the disk {disk} is full: {free/1e6:.0f} MB are left, and {folder} needs {missing:.0f} MB more. "
                     "Free some, and run the same again: it goes on where it stopped.")
 
 # %% ../nbs/00_core.ipynb #cn02

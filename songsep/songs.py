@@ -8,6 +8,7 @@ __all__ = ['FILENAME', 'PROMISE_DB', 'BLOCK', 'DEMO', 'Output', 'song_name', 'se
 
 # %% ../nbs/23_songs.ipynb #0002
 import functools, hashlib, json, os, re, shutil, string, time
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -195,8 +196,8 @@ def _check_places(out, places, inputs):
                                "Rename the song, or choose a shorter --filename.")
         s = _stat(out/o)
         if s and (s.st_dev, s.st_ino) in kept:
-            raise SongsepError(f"{out/o} is a song that is to be read, and songs are never replaced. "
-                               "Choose another output folder, or another --filename.")
+            raise SongsepError(f"{out/o} is a song that is to be read, or was just made from another song, "
+                               "and is never replaced. Choose another output folder, or another --filename.")
 
 def _stat(path):
     try: return os.stat(path)
@@ -293,8 +294,8 @@ def _check_space(song, out, n, subtype, part):
     if need(samples) > free and not song.exact: # the length was an estimate
         samples = sum(y.shape[1] for y in read_blocks(song.path, stream=song.stream, remark=lambda s: None))
     if need(samples) > free:
-        raise DiskFull(f"{out} has {free/1e9:.2f} GB left; separating {song.path.name} takes "
-                       f"{need(samples)/1e9:.2f} GB for a while. Free some, or choose another output folder.")
+        raise DiskFull(f"{out} has {free/1e6:,.1f} MB left; separating {song.path.name} takes "
+                       f"{need(samples)/1e6:,.1f} MB for a while. Free some, or choose another output folder.")
     return need(samples)
 
 # %% ../nbs/23_songs.ipynb #t006
@@ -386,11 +387,13 @@ def find_songs(
     say:Callable=lambda s: None # Takes a sentence about what is left aside
 ) -> dict[str, Path]: # Name of a song, with its folders, to its file
     "The songs among and below some paths. Two of one name are told apart by their endings."
+    if any(isinstance(o, str) and not o for o in paths):
+        raise SongsepError("a song's name is empty. Name a sound file, or a folder.")
     found = {} # name to files
     for o in map(Path, paths):
         below = _songs_below(o, out, say) if o.is_dir() else [(song_name(o), o)]
         for name,p in below:
-            if p not in found.setdefault(name, []): found[name].append(p)
+            if _real(p) not in map(_real, found.setdefault(name, [])): found[name].append(p)
     songs = {}
     for k,p in ((k, p) for k,files in found.items() for p in files):
         name = k if len(found[k]) == 1 or k.endswith(p.suffix) else k + p.suffix
@@ -400,21 +403,37 @@ def find_songs(
         songs[name] = p
     return songs
 
+# %% ../nbs/23_songs.ipynb #0021a
 def _songs_below(folder, out, say):
     "Names and files of the songs in a folder"
-    out, found, others = out and Path(out).resolve(), [], []
+    out, here, found, aside = out and _real(out), _real(folder), [], defaultdict(list)
+    if out == here:
+        raise SongsepError(f"{folder} is the output folder too, and stems in it would be taken for songs. "
+                           "Choose another output folder.")
     for p in sorted(folder.rglob('*')):
-        inside = p.relative_to(folder)
-        hidden = any(q.startswith('.') for q in inside.parts) and inside.name[:2] != '..'
-        if hidden or not p.is_file() or out and out in p.resolve().parents: continue
-        if p.suffix.lower() in AUDIO_SUFFIXES: found.append(((inside.parent/song_name(p)).as_posix(), p))
-        else: others.append(p.suffix.lower() or 'no ending')
-    if others:
-        endings = ', '.join(sorted(set(others))[:8])
-        say(f"{folder}: {len(others)} files are left aside, which end like no sound file ({endings}). "
-            "Name one to have it separated.")
+        inside, known = p.relative_to(folder), p.suffix.lower() in AUDIO_SUFFIXES
+        if out and here in out.parents and out in (_real(p), *_real(p).parents): continue
+        hidden = any(o.startswith('.') for o in inside.parts) and inside.name[:2] != '..'
+        if kind := _left_aside(p, known, hidden): aside[kind].append(p.suffix.lower() or 'no ending')
+        elif known and p.is_file(): found.append(((inside.parent/song_name(p)).as_posix(), p))
+    if aside: say(f"{folder}: {_counts(aside)} are left aside. Name one to have it separated.")
     if not found: raise SongsepError(f"{folder} holds no sound files.")
     return found
+
+def _real(path): return Path(os.path.realpath(path)) # `resolve` raises where links go round
+
+# %% ../nbs/23_songs.ipynb #0021b
+def _left_aside(p, known, hidden):
+    "What to call something in a folder of songs that is not taken; empty if it is, or is of no interest"
+    if p.is_dir(): return 'linked folders' if p.is_symlink() and not hidden else ''
+    if not p.is_file(): return 'links to nothing, or pipes,' if known else ''
+    if hidden: return 'hidden sound files' if known else ''
+    return '' if known else 'files'
+
+def _counts(aside):
+    endings = ', '.join(sorted({*aside['files']})[:8])
+    what = {'files': f'files which end like no sound file ({endings})'}
+    return ', '.join(f'{len(v)} {what.get(k, k)}' for k,v in sorted(aside.items()) if v)
 
 # %% ../nbs/23_songs.ipynb #t010
 @functools.lru_cache(1)
@@ -431,7 +450,8 @@ def _outcome(path, fn):
     except SongsepError as e: return e
     except OSError as e:
         where = f' ({e.filename})' if e.filename else ''
-        return SongsepError(f"{path}: {e.strerror or e}{where}. Put that right, and run it again.")
+        plain = SongsepError(f"{path}: {e.strerror or e}{where}. Put that right, and run it again.")
+        return disk_error(e.filename or path, 0, e) or plain
     except Exception as e: return e
 
 def _one_job(job): # plain values, for another process
@@ -462,6 +482,7 @@ def _on_cluster(songs, out, model, dask, then, output, engine, overwrite, resume
 def _here(songs, out, model, quiet, then, output, engine, overwrite, resume, stream, device):
     from tqdm.auto import tqdm
     bar_format = '{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left'
+    made = [] # files that no other song of this run replaces: by a template, or where case makes no difference
     for i,(name,p) in enumerate(songs.items(), 1):
         desc = name if len(songs) == 1 else f'{name} ({i} of {len(songs)})'
         hidden = True if quiet else None # `None` shows it on a terminal
@@ -473,8 +494,11 @@ def _here(songs, out, model, quiet, then, output, engine, overwrite, resume, str
                 probe(p, stream) # before the model is waited for
                 model, then = _opened(model, then, engine, device)
                 return separate_song(p, out, model, output, name, overwrite, resume, progress, stream,
-                                     list(songs.values()), then)
+                                     [*songs.values(), *made], then)
             outcome = _outcome(p, work)
+        if overwrite and isinstance(outcome, dict):
+            folder = (Path(out)/output.path(name, 'separation', 'json')).parent
+            made += [folder/o for o in outcome['files'].values()]
         yield name, outcome # after the bar has gone
 
 # %% ../nbs/23_songs.ipynb #t011

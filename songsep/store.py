@@ -174,7 +174,7 @@ def _note(
     attrs # Plain values
 ):
     "Set attributes, and the checksum of those that are texts"
-    for k,v in attrs.items(): # texts of fixed length: HDF5 can hang in its heap for others, where a file is damaged
+    for k,v in attrs.items(): # texts of fixed length: in its heap for others a damaged file can make HDF5 hang
         obj.attrs[k] = np.bytes_(v.encode()) if isinstance(v, str) and v else v
     obj.attrs['crc32'] = _words(obj)
 
@@ -417,7 +417,8 @@ def songs(self:SpectrogramStore,
     tracks:list[str]|None=None # Names of tracks; `None` takes all
 ) -> list[dict]: # `name` and `uuid` of each
     "Which songs there are, to be kept with a model."
-    return [{'name': t, 'uuid': str(_text(self.h[t].attrs.get('uuid', '')))} for t in (self if tracks is None else tracks)]
+    uuid = lambda t: str(_text(self.h[t].attrs.get('uuid', '')))
+    return [{'name': t, 'uuid': uuid(t)} for t in (self if tracks is None else tracks)]
 
 # %% ../nbs/06a_store.ipynb #0059
 class _Place:

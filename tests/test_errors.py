@@ -86,7 +86,7 @@ def small_disk(tmp_path):
 
 def test_a_disk_that_is_too_small_is_seen_before_the_work(tmp_path, small_disk):
     sf.write(tmp_path/'song.wav', noise(20), 44100)
-    fails(songsep('separate', 'song.wav', '-o', small_disk/'results', cwd=tmp_path), 'GB left', 'takes')
+    fails(songsep('separate', 'song.wav', '-o', small_disk/'results', cwd=tmp_path), 'MB left', 'takes')
     assert files(small_disk) == []
 
 def test_a_disk_that_fills_up_is_called_by_its_name_and_the_run_goes_on(tmp_path, small_disk):

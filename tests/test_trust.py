@@ -1,5 +1,5 @@
 "Nothing is lost and nothing is wrong in silence: no song replaced, none left out without a word, no run thrown away."
-import json, os, subprocess, sys, threading, time
+import errno, json, os, subprocess, sys, threading, time
 from pathlib import Path
 import numpy as np, pytest, soundfile as sf
 from songsep import songs as module
@@ -130,7 +130,7 @@ def test_an_error_leaves_a_run_that_can_go_on(tmp_path, model, monkeypatch):
         with pytest.raises(ZeroDivisionError): separate_song(path, tmp_path/'out', model)
     with monkeypatch.context() as m: # what is there already counts as space
         m.setattr(module.shutil, 'disk_usage', lambda p: type('', (), {'free': 10*2**20})())
-        with pytest.raises(SongsepError, match='GB left'): separate_song(path, tmp_path/'out', model)
+        with pytest.raises(SongsepError, match='MB left'): separate_song(path, tmp_path/'out', model)
         m.setattr(module.shutil, 'disk_usage', lambda p: type('', (), {'free': 45*2**20 - sum(o.stat().st_size for o in spool.parent.iterdir())})())
         seen = []
         separate_song(path, tmp_path/'out', model, progress=lambda f, s: seen.append(f))
@@ -417,3 +417,46 @@ def test_a_console_makes_no_files_that_a_kill_would_leave(tmp_path, monkeypatch)
     from songsep.console import console_page
     monkeypatch.setattr(tempfile, 'tempdir', str(tmp_path/'nowhere'))
     assert '<h2' in console_page({'x': song(tmp_path/'x.wav')})
+
+# More of the same kinds
+
+def test_links_hidden_songs_and_linked_folders_are_said(tmp_path):
+    song(tmp_path/'songs'/'x.wav')
+    song(tmp_path/'songs'/'.y.wav')
+    song(tmp_path/'other'/'z.wav')
+    (tmp_path/'songs'/'album').symlink_to(tmp_path/'other')
+    (tmp_path/'songs'/'gone.wav').symlink_to(tmp_path/'nowhere.wav')
+    (tmp_path/'songs'/'round.wav').symlink_to(tmp_path/'songs'/'round.wav')
+    said = []
+    assert list(find_songs([tmp_path/'songs'], say=said.append)) == ['x']
+    assert len(said) == 1 and all(o in said[0] for o in ('1 hidden sound files', '1 linked folders', '2 links to nothing')), said
+
+def test_the_output_folder_may_lie_above_the_songs_but_is_not_their_folder(tmp_path):
+    song(tmp_path/'album'/'x.wav')
+    assert list(find_songs([tmp_path/'album'], out=tmp_path)) == ['x']
+    with pytest.raises(SongsepError, match='is the output folder too'): find_songs([tmp_path/'album'], out=tmp_path/'album')
+
+def test_one_file_under_two_ways_of_writing_its_path_is_one_song(tmp_path, monkeypatch):
+    song(tmp_path/'x.wav')
+    monkeypatch.chdir(tmp_path)
+    assert list(find_songs(['x.wav', tmp_path/'x.wav', tmp_path/'..'/tmp_path.name/'x.wav'])) == ['x']
+
+def test_a_song_without_a_name_is_not_the_current_folder(tmp_path, monkeypatch):
+    song(tmp_path/'x.wav')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SongsepError, match='name is empty'): find_songs([''])
+
+def test_what_one_song_of_a_run_gave_is_replaced_by_no_other(tmp_path, model):
+    "Their names met by the template, and with --overwrite one was lost"
+    paths = [song(tmp_path/'x.wav', seed=1), song(tmp_path/'x_no.wav', seed=2)]
+    done, _ = separate(paths, tmp_path/'out', model, output=Output(two_stems='drums', filename='{song}_{stem}.{ext}'), overwrite=True)
+    assert isinstance(done['x'], dict) and 'never replaced' in str(done['x_no'])
+    assert sorted(files(tmp_path/'out')) == ['x_drums.wav', 'x_no_drums.wav', 'x_separation.json']
+
+@pytest.mark.parametrize('error,words', [(errno.EFBIG, 'so large'), (errno.ENOSPC, 'no more files'), (errno.EDQUOT, 'quota')])
+def test_a_disk_that_takes_no_more_is_named(tmp_path, model, monkeypatch, error, words):
+    path = song(tmp_path/'x.wav')
+    def full(self, *a, **k): raise OSError(error, 'no', str(self))
+    monkeypatch.setattr(module._Spool, '__init__', full)
+    done, _ = separate([path], tmp_path/'out', model)
+    assert isinstance(done['x'], SongsepError) and 'the disk' in str(done['x']) and words in str(done['x']) and '.part' not in str(done['x'])

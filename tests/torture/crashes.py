@@ -308,7 +308,7 @@ def said_wrongly(folder, code, end):
     if code == 'hangs': return 'it does not end'
     if code and 'Traceback' in err: return f'a traceback: {err[-600:]}'
     if end == 'stop' and (code, err.splitlines()[-1:]) != (130, ['songsep: stopped']): return f'Ctrl-C gives {code}: {err[-300:]}'
-    if end == 'disk' and code and not (code == 2 and re.search('is full: |GB left', out + err)): return f'a full disk gives {code}: {out[-300:]} {err[-300:]}'
+    if end == 'disk' and code and not (code == 2 and re.search('is full: |MB left', out + err)): return f'a full disk gives {code}: {out[-300:]} {err[-300:]}'
 
 class Bench:
     "One work, its undisturbed run, and moments at which it ends"
@@ -417,7 +417,7 @@ class AppBench(Bench):
         with disk(self.place/f'{self.work.name}{self.n}', self.rng.uniform(.05, 1.1)*self.most) as folder:
             pid, address = self.work.serve(folder)
             said = Visitor(address).visit(self.song)
-            if said != self.work.whole and not re.search('is full: |GB left', str(said)):
+            if said != self.work.whole and not re.search('is full: |MB left', str(said)):
                 self.fault(f'a full disk gives {said}', folder)
             larger(folder)
             self.through(address, folder)
