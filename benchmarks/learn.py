@@ -1,49 +1,58 @@
-"""Which network, and which idea, at equal cost: every row learns for the same processor time, and is judged on the same songs.
+"""Which network learns most in a given time, and which sounds are worth their place. Every row is judged on the same real songs.
 
-    python benchmarks/learn.py --rendered SONGS --recorded STEMS... --judge SONGS --work FOLDER [--seconds 240] [-o FIGURES.json]
+    python benchmarks/learn.py networks SONGS... --judge SONGS --work FOLDER [--seconds 240] [-o FIGURES.json]
+    python benchmarks/learn.py sounds SONGS... --judge SONGS --work FOLDER [--steps 150] [--instead NAME FOLDER FOLDER]...
 
-SONGS are folders of songs with stems: `--rendered` from `songsep synth`, `--recorded` real ones, `--judge` real ones that
-no row learns from. Stores are made in WORK. Each row starts from the same seed with a learning rate that rises, and falls
-to nothing when the time is up, so none has an advantage of schedule. Rows that are there already are not done again. A few minutes
-a row rank what learns quickly; they do not say what a week would.
+SONGS are folders of songs with stems, each one ingredient; at most `--most` songs are taken of each, at even distances. Of
+the networks each learns for the same processor time, of the sounds each mixture for the same number of batches of eight: all
+of them, all but one folder, or one folder in the place of another (`--instead "no amplifiers" rendered plain`). Each row
+starts from the same seed, with a rate that rises and falls to nothing at its end, so none has an advantage of schedule.
+Rows that are there already are not done again. Minutes rank what learns quickly; they do not say what a week would.
 """
 import argparse, json, math, os, time
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+from dataclasses import replace
 from pathlib import Path
 import keras, numpy as np
 from keras import ops
 from songsep.core import Config, safe_name, write_json
 from songsep.dataset import Batches, remix
 from songsep.doctor import separation_rate
-from songsep.evaluation import song_judge
-from songsep.losses import LOSSES, BalancedL1, balance_alphas, mean_norms
+from songsep.evaluation import quick_sdr
 from songsep.export import export_model
-from songsep.prepare import prepare
-from songsep.store import SpectrogramStore
-from songsep.stems import find_tracks
-from songsep.recipes import load_recipe
-from songsep.training import make_optimizer
 from songsep.folder import ModelSpec, build_model, save_model
+from songsep.losses import LOSSES, BalancedL1, balance_alphas, mean_norms
+from songsep.models import open_model
+from songsep.prepare import prepare
+from songsep.recipes import load_recipe, load_targets, target_of
+from songsep.separation import separate_blocks
+from songsep.stems import find_tracks
+from songsep.store import SpectrogramStore
+from songsep.training import make_optimizer
 
-DATA = {'both': dict(max_hz=11025.), 'to 22 kHz': dict(), '1.5 s': dict(max_hz=11025., segment=1.47), 'rendered': dict(max_hz=11025.), 'recorded': dict(max_hz=11025.)}
-SMALL_SPLEETER = dict(filters=[16, 32, 64, 128, 256], channels=1, shared=True, dropout=0.)
-ROWS = { # what differs from the first
-    'TFC-TDF U-Net': {},
-    'strided U-Net': dict(architecture='strided_unet'),
-    "Spleeter's U-Net, 5 levels, shared": dict(architecture='spleeter_unet', arguments=SMALL_SPLEETER),
-    "the paper's U-Net": dict(architecture='unet'),
-    'spectrogram instead of mask': dict(arguments=dict(output='spectrogram')),
-    'linear input scale': dict(arguments=dict(scale='linear')),
-    'log input scale': dict(arguments=dict(scale='log')),
-    'up to 22 kHz instead of 11': dict(data='to 22 kHz'),
-    '1.5 s of context instead of 3': dict(data='1.5 s'),
-    'loss on the roots of magnitudes': dict(loss='compressed'),
-    'squared loss relative to the energy': dict(loss='relative'),
-    'loss on the complex spectrogram': dict(loss='complex'),
-    'loss on the waveform': dict(loss='waveform'),
-    'no remixing': dict(remixed=False),
-    'rendered songs alone': dict(data='rendered'),
-    'recorded songs alone': dict(data='recorded')}
+DATA = { # stores: their settings and recipe
+    'drums': (dict(max_hz=11025.), 'drums'),
+    'five stems': (dict(max_hz=11025.), 'band'),
+    'wide': (dict(max_hz=16537.5), 'drums'), # 1536 bins
+    'long': (dict(max_hz=11025., segment=5.92), 'drums')} # 256 frames
+FIRST = 'width 16, depth 1, 4 levels, masks, 3 s, up to 11 kHz, l1'
+NETWORKS = { # what differs from the first
+    FIRST: {},
+    'the same, another seed': dict(seed=1),
+    'width 24': dict(arguments=dict(filters=24)),
+    'width 32': dict(arguments=dict(filters=32)),
+    'width 20, 5 levels (ships)': dict(arguments=dict(filters=20, levels=5)),
+    'depth 2': dict(arguments=dict(depth=2)),
+    'depth 3': dict(arguments=dict(depth=3)),
+    '6 s of context': dict(data='long', batch=4),
+    'up to 16 kHz': dict(data='wide'),
+    'shares instead of masks': dict(arguments=dict(output='shares')),
+    'five stems by one network': dict(data='five stems', arguments=dict(output='shares')),
+    'targets in phase': dict(phase_sensitive=True),
+    'targets in phase, loss in decibels': dict(phase_sensitive=True, loss='snr'),
+    'loss on magnitudes and waveforms': dict(loss='waveform')}
+
+# Learning by waveforms too
 
 class WithPhase(Batches):
     "Batches whose mixture has its phase too, and whose targets are real and imaginary parts"
@@ -67,67 +76,112 @@ def with_phase(net):
     E = net.output
     return keras.Model({'mix': net.input, 'phase': phase}, ops.concatenate([E*phase[..., :1], E*phase[..., 1:]], -1))
 
-class Waveform(keras.losses.Loss):
-    "Mean absolute error of the targets' waveforms, by the inverse transform of what differs"
+class Both(keras.losses.Loss):
+    "Mean absolute errors of the targets' magnitudes and waveforms; 1 in a waveform counts as 30 in a magnitude"
     def __init__(self, alphas, config):
         super().__init__()
-        self.alphas, self.c = alphas, config
+        self.alphas, self.c, self.l1 = alphas, config, BalancedL1(alphas)
     def call(self, y_true, y_pred):
         c, D = self.c, ops.transpose(y_true - y_pred, (0, 3, 2, 1))
         D = ops.pad(D, ((0, 0), (0, 0), (0, 0), (0, 1 + c.n_fft//2 - c.n_bins)))
         y = ops.istft(ops.split(D, 2, 1), c.n_fft, c.hop_length, c.n_fft)
-        return ops.sum(ops.mean(ops.abs(y), -1)*ops.convert_to_tensor(self.alphas, y.dtype), -1)
+        magnitude = lambda o: ops.sqrt(ops.sum(ops.square(ops.stack(ops.split(o, 2, -1))), 0) + 1e-9)
+        waves = ops.sum(ops.mean(ops.abs(y), -1)*ops.convert_to_tensor(self.alphas, y.dtype), -1)
+        return self.l1.call(magnitude(y_true), magnitude(y_pred)) + 30*waves
 
-def stores(args):
-    "Name of the data to its store"
-    sources, paths = {'rendered': [args.rendered], 'recorded': args.recorded}, {name: args.work/f'{safe_name(name)}.h5' for name in DATA}
-    for name,settings in DATA.items():
-        with SpectrogramStore.create(paths[name], Config(**settings), load_recipe('drums'), keep_phase=True) as s:
-            for kind in sources if name not in sources else [name]:
-                songs = [t for o in sources[kind] for t in find_tracks(o)]
-                prepare(s, songs[::3] if kind == 'rendered' else songs, most=8 if kind == 'rendered' else 24, say=lambda line: None)
-    return paths
+# Rows
 
-def learn(name, store, args, architecture='tfc_tdf_unet', arguments=None, data=None, loss='l1', remixed=True):
-    "One row"
-    keras.utils.set_random_seed(0)
+def take(folder, most):
+    "Songs of a folder at even distances, named after it"
+    songs = find_tracks(folder)
+    return [replace(t, name=f'{folder.name} {t.name}') for t in songs[::-(-len(songs)//most)]]
+
+def store_of(name, args):
+    "The path of a store, which is made where it is missing"
+    settings, recipe = DATA[name]
+    path = args.work/f'{safe_name(name)}.h5'
+    others = [Path(new) for _,_,new in args.instead] if name == 'drums' else []
+    with SpectrogramStore.create(path, Config(**settings), load_recipe(recipe), keep_phase=True) as s:
+        for folder in [*args.songs, *others]:
+            prepare(s, take(folder, args.most), most=8, say=lambda line: None)
+    return path
+
+def judge(folder, songs):
+    "Mean over songs of the median SDR of drums and of all else, decibels"
+    model, recipe, found = open_model(folder.resolve(), 'keras'), load_recipe('drums'), []
+    for t in songs:
+        ys, sr, _ = load_targets(t, recipe, mono=False)
+        drums = dict(zip(model.stems, np.concatenate(list(separate_blocks([ys['mix']], sr, model)), -1)))['drums']
+        estimates = np.stack([drums, ys['mix'] - drums])
+        found.append(quick_sdr(np.stack([ys['drums'], ys['accompaniments']]), estimates, sr))
+    drums, rest = np.mean(found, 0)
+    return dict(drums=drums, accompaniments=rest, mean=(drums + rest)/2)
+
+def learn(name, args, songs, tracks=None, steps=None, data='drums', arguments=None, loss='l1', remixed=.9, phase_sensitive=False,
+          batch=8, seed=0):
+    "One row, of so many steps, or of `args.seconds`"
+    keras.utils.set_random_seed(seed)
+    store = store_of(data, args)
     with SpectrogramStore(store) as s:
-        tracks = list(s)
+        tracks = [t for t in s if tracks is None or t.split(' ')[0] in tracks]
         alphas = balance_alphas(mean_norms(s, tracks))
-        spec, config = ModelSpec(name, s.targets, s.config, architecture, arguments, s.recipe.to_dict()), s.config
+        spec, config = ModelSpec(safe_name(name), s.targets, s.config, 'tfc_tdf_unet', arguments or {}, s.recipe.to_dict()), s.config
     net = build_model(spec)
-    model = net if loss in LOSSES else with_phase(net)
-    objective = LOSSES[loss](alphas) if loss in LOSSES else BalancedL1([*alphas, *alphas]) if loss == 'complex' else Waveform(alphas, config)
-    model.compile(make_optimizer('adam', 1e-3, clipnorm=1.), objective, jit_compile=False)
-    batches = (Batches if loss in LOSSES else WithPhase)(store, tracks, 8, remixed=remixed, seed=0, n_batches=10**6)
+    waves = loss == 'waveform'
+    model = with_phase(net) if waves else net
+    model.compile(make_optimizer('adam', 1e-3, clipnorm=1.), Both(alphas, config) if waves else LOSSES[loss](alphas), jit_compile=False)
+    more = dict(phase_sensitive=True) if phase_sensitive else {}
+    batches = (WithPhase if waves else Batches)(store, tracks, batch, remixed=remixed, seed=seed, n_batches=10**6, **more)
     model.train_on_batch(*batches.read(1, 0)) # tracing is no learning
-    start, steps = time.process_time(), 0
+    start, n = time.process_time(), 0
     for X,Y in batches:
-        done = (time.process_time() - start)/args.seconds
+        done = n/steps if steps else (time.process_time() - start)/args.seconds
         if done >= 1: break
-        model.optimizer.learning_rate = 1e-3*min(done/.05, .5 + .5*math.cos(math.pi*done)) + 1e-9
+        model.optimizer.learning_rate = 1e-3*min(done/.05 + .01, .5 + .5*math.cos(math.pi*done)) + 1e-9
         model.train_on_batch(X, Y)
-        steps += 1
-    found = song_judge(store, [args.judge], say=lambda line: None)(net)
+        n += 1
     folder = args.work/'models'/safe_name(name)
     save_model(folder, net, spec)
-    export_model(folder)
-    return {'steps': steps, 'parameters': net.count_params(), 'times_real_time': separation_rate(folder)[1], **found}
+    res = dict(steps=n, seconds=time.process_time() - start, songs=len(tracks), parameters=net.count_params())
+    if not steps:
+        export_model(folder)
+        res['times_real_time'] = separation_rate(folder)[1]
+    return res | judge(folder, songs)
 
-if __name__ == '__main__':
+def sounds(args):
+    "What is heard in each row of the table of sounds"
+    names = [o.name for o in args.songs]
+    new = {Path(o).name for *_,o in args.instead}
+    yield 'all', dict(tracks=names)
+    yield 'all, another seed', dict(tracks=names, seed=1)
+    for name in names: yield f'without {name}', dict(tracks=[o for o in names if o != name])
+    for name,old,other in args.instead:
+        yield name, dict(tracks=[Path(other).name if o == Path(old).name else o for o in names])
+    yield 'stems never remixed', dict(tracks=names, remixed=0)
+    assert not new & set(names), 'what stands instead of another must have a name of its own'
+
+def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument('--rendered', type=Path, required=True)
-    p.add_argument('--recorded', type=Path, nargs='+', required=True)
+    p.add_argument('table', choices=['networks', 'sounds'])
+    p.add_argument('songs', type=Path, nargs='+')
     p.add_argument('--judge', type=Path, required=True)
     p.add_argument('--work', type=Path, required=True)
-    p.add_argument('--seconds', type=float, default=240, help='Of processor time for each row')
+    p.add_argument('--seconds', type=float, default=240, help='of processor time for each network')
+    p.add_argument('--steps', type=int, default=150, help='for each mixture of sounds')
+    p.add_argument('--most', type=int, default=60, help='songs of a folder')
+    p.add_argument('--instead', nargs=3, action='append', default=[], metavar=('NAME', 'FOLDER', 'OTHER'))
     p.add_argument('-o', '--out', type=Path, default=Path('learn.json'))
     args = p.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    have = stores(args)
-    figures = json.loads(args.out.read_text()) if args.out.exists() else {'seconds': args.seconds, 'rows': {}}
-    for name,what in ROWS.items():
-        if name in figures['rows']: continue
-        figures['rows'][name] = learn(name, have[what.get('data', 'both')], args, **what)
-        print(f"{name}: {figures['rows'][name]}", flush=True)
+    recipe = load_recipe('drums')
+    judged = [t for t in find_tracks(args.judge) if {target_of(recipe, o) for o in t.stems} >= set(recipe.targets)]
+    figures = json.loads(args.out.read_text()) if args.out.exists() else {}
+    rows = NETWORKS.items() if args.table == 'networks' else sounds(args)
+    for name,what in rows:
+        if name in figures: continue
+        more = {} if args.table == 'networks' else dict(steps=args.steps)
+        figures[name] = learn(name, args, judged, **more, **what)
+        print(f"{name}: {({k: round(v, 2) for k,v in figures[name].items()})}", flush=True)
         write_json(args.out, figures)
+
+if __name__ == '__main__': main()
