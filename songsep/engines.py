@@ -6,10 +6,9 @@
 __all__ = ['ENGINES', 'DEVICES', 'find_device', 'onnx_engine', 'checksum', 'has_graph', 'keras_engine']
 
 # %% ../nbs/18_engines.ipynb #0002
-import zlib
+import sys, zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
 from pathlib import Path
 from threading import Lock
 from .core import SongsepError
@@ -35,23 +34,27 @@ def find_device(
     return device
 
 # %% ../nbs/18_engines.ipynb #0007
-_one_at_a_time = Lock()
+_one_at_a_time, _arenas = Lock(), []
 
-@cache
-def _one_arena():
-    "Networks share their working memory, which grows by what is asked for; by itself it would double"
+def _one_arena(room):
+    "Networks share their working memory; the first of them decides how it grows"
+    if _arenas: return
     import onnxruntime as ort
+    grows = {'arena_extend_strategy': 1} # by each array that finds no place
+    if room and sys.platform != 'win32': # where pages count when they are touched, not before
+        grows = {'arena_extend_strategy': 0, 'initial_chunk_size_bytes': room} # in one region, where what is free joins
     memory = ort.OrtMemoryInfo('Cpu', ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
-    ort.create_and_register_allocator(memory, ort.OrtArenaCfg({'max_mem': 0, 'arena_extend_strategy': 1}))
+    ort.create_and_register_allocator(memory, ort.OrtArenaCfg({'max_mem': 0} | grows))
+    _arenas.append(grows)
 
 # %% ../nbs/18_engines.ipynb #0009
 def _no_graph(path, e):
     said = ' '.join(str(e).split())[:120] or type(e).__name__
     return SongsepError(f"{path} can't be run by ONNX Runtime ({said}). Fetch, import or export the model again.")
 
-def _session(path, device, at_once):
+def _session(path, device, at_once, room):
     import onnxruntime as ort
-    with _one_at_a_time: _one_arena()
+    with _one_at_a_time: _one_arena(room)
     options = ort.SessionOptions()
     options.add_session_config_entry('session.use_env_allocators', '1')
     options.log_severity_level = 3
@@ -67,12 +70,13 @@ def _session(path, device, at_once):
 def onnx_engine(
     path:str|Path, # An ONNX graph
     device:str='cpu', # A name in `DEVICES` that is here
-    at_once:int=1 # How many may call it at the same time; they share the processors
+    at_once:int=1, # How many may call it at the same time; they share the processors
+    room:int=0 # Bytes of memory to compute in, taken as one region; 0 takes what each array needs
 ) -> Callable: # Takes its input, an array, or a tuple of several; gives its output, or a list of several
     "A graph, ready to run; it is loaded in the background."
     one_heap() # before there are threads
     pool = ThreadPoolExecutor(1)
-    session = pool.submit(_session, path, device, at_once)
+    session = pool.submit(_session, path, device, at_once, room)
     pool.shutdown(wait=False)
     def run(X):
         names = [o.name for o in session.result().get_inputs()]

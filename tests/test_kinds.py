@@ -1,5 +1,5 @@
 "Whatever a network hears, magnitudes, complex spectrograms or sound: a song comes back whole, at any rate, in any format, after any kill."
-import hashlib, multiprocessing, os, signal
+import hashlib, multiprocessing, os, signal, subprocess, sys
 from pathlib import Path
 import numpy as np, onnx, pytest, soundfile as sf
 from onnx import helper, numpy_helper
@@ -272,3 +272,29 @@ def test_a_checkpoint_becomes_a_model_by_way_of_a_graph(tmp_path, monkeypatch):
 
 def test_an_unknown_device_is_a_sentence():
     with pytest.raises(SongsepError, match='device must be one of auto'): find_device('abacus')
+
+GROWS = """
+import sys
+import numpy as np
+from pathlib import Path
+from songsep.engines import onnx_engine
+run = onnx_engine(sys.argv[1], room=int(sys.argv[2]))
+assert run(np.ones((1, 1 << 20), 'float32')).sum() > 0
+print(next(int(o.split()[1]) for o in Path('/proc/self/status').read_text().splitlines() if o.startswith('VmHWM')))
+"""
+
+@pytest.mark.skipif(not Path('/proc/self/status').exists(), reason='needs Linux')
+def test_arrays_of_many_sizes_share_a_region(tmp_path):
+    "An array that is larger than every free one takes new memory, but in one region free neighbours are joined"
+    make, width, nodes, last = helper.make_node, 1 << 20, [], 'x'
+    for i in range(12): # 4 MB, 8 MB, ..., 52 MB
+        nodes += [make('Concat', [last, 'x'], [f'c{i}'], axis=0), make('Cos', [f'c{i}'], [f's{i}'])]
+        last = f's{i}'
+    nodes.append(make('ReduceMean', [last], ['y'], keepdims=1))
+    info = lambda k,shape: helper.make_tensor_value_info(k, onnx.TensorProto.FLOAT, shape)
+    graph = helper.make_graph(nodes, 'grows', [info('x', [1, width])], [info('y', [1, 1])])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8), tmp_path/'grows.onnx')
+    peak = lambda room: int(subprocess.run([sys.executable, '-c', GROWS, tmp_path/'grows.onnx', str(room)], check=True, text=True,
+                                           capture_output=True).stdout)/1024
+    by_array, in_a_region = peak(0), peak(1 << 30)
+    assert in_a_region < by_array - 40, (by_array, in_a_region)
