@@ -175,9 +175,9 @@ def _console(title, lanes, sr, song=True, seconds=0, cut=''):
 <input class="seek" type="range" min="0" max="{seconds}" step="0.01" value="0" aria-label="Position">
 <span class="time">0:00 / {_clock(seconds)}</span>{_LOOP}{_VERSUS if song else ''}{_METER}</div>
 <div class="ruler" aria-hidden="true"><div></div></div>{lanes}
-<footer>Click into a picture to go there, drag over it to loop a part. <kbd>Space</kbd> plays,
+<footer>Click or tap a picture to go there, drag over it to loop a part. <span class="keys"><kbd>Space</kbd> plays,
 <kbd>←</kbd> <kbd>→</kbd> jump,
-<kbd>[</kbd> <kbd>]</kbd> <kbd>L</kbd> loop{", <kbd>O</kbd> compares" if song else ""}.
+<kbd>[</kbd> <kbd>]</kbd> <kbd>L</kbd> loop{", <kbd>O</kbd> compares" if song else ""}.</span>
 Spectrograms go from 40 Hz to {sr/2000:g} kHz.</footer></main>'''
 
 def empty_console(

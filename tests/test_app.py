@@ -168,7 +168,7 @@ def test_training_is_watched_and_a_recipe_made(served, visitor, screenshots):
     outside = '''() => { const r = document.querySelector('#picture svg').getBoundingClientRect()
         return [...document.querySelectorAll('#picture g[id^=text], #picture g[id^=legend]')].some(g => { const b = g.getBoundingClientRect(); return b.left < r.left - 1 || b.right > r.right + 1 }) }'''
     assert not page.evaluate(outside)
-    looked_at(page, screenshots, 'training', ('dark', 390))
+    looked_at(page, screenshots, 'training', ('dark', 390), ('light', 1280))
     assert page.get_by_label('Track').locator('option').all_inner_texts() == ['Track00001', 'Track00002']
     page.get_by_role('button', name='Listen').click()
     page.locator('#training .result').wait_for(timeout=60_000)
@@ -187,7 +187,9 @@ def test_training_is_watched_and_a_recipe_made(served, visitor, screenshots):
     assert list(rows) == ['drums', 'strings', 'residuals'] and [o[0] for o in rows.values()] == ['2']*3 and rows['strings'][1] == '4'
     assert abs(sum(float(o[3].rstrip('%')) for o in rows.values()) - 100) < .2
     assert page.locator('pre').inner_text().split() == 'Mixing key: inst_class Recipes: drums: - Drums strings: - Bass - Guitar'.split()
-    looked_at(page, screenshots, 'recipes', ('light', 390))
+    page.set_viewport_size(dict(width=390, height=900))
+    assert page.evaluate("(o => o.scrollWidth <= o.clientWidth)(document.querySelector('#measured'))") # no column is cut off
+    looked_at(page, screenshots, 'recipes', ('light', 390), ('dark', 1280))
     tab(page, 'Songs')
 
 def test_work_is_cancelled_and_others_see_nothing(served, visitor, browser, excerpt):

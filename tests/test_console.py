@@ -254,6 +254,13 @@ def test_no_serious_fault_of_access(console, screenshots, scheme, width):
     assert not [(o['id'], [n['target'] for n in o['nodes']]) for o in found if o['impact'] in ('serious', 'critical')]
     assert console.evaluate('document.documentElement.scrollWidth') <= width
 
+def test_keys_are_told_where_there_is_a_keyboard(console, browser, tmp_path):
+    assert console.locator('.keys').is_visible()
+    phone = browser.new_page(viewport=dict(width=390, height=800), has_touch=True, is_mobile=True)
+    phone.goto((tmp_path/'console.html').as_uri())
+    assert phone.locator('footer').is_visible() and not phone.locator('.keys').is_visible()
+    phone.close()
+
 def test_everything_is_reached_by_the_keyboard(console):
     seen = []
     for _ in range(16):

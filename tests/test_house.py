@@ -273,7 +273,7 @@ def test_pages_grow_no_harder_to_read():
 
 # Plain English
 
-MANNERED = re.compile('|'.join([r'\bmend(?:s|ed|ing)?\b', r'\bwhoever\b', r'\brumour', 'slip of the pen', 'stops nobody', r'\blikewise\b',
+MANNERED = re.compile('|'.join([r'\bmend(?:s|ed|ing)?\b', r'\b[Ww]hoever\b', r'\brumour', 'slip of the pen', 'stops nobody', r'\blikewise\b',
     r'\bknows nothing\b', 'not know how long', r'\bNot the \w+ is\b', r'\bits kin\b', r'\b[Ff]iles? from strangers',
     r'\bthe doors?\b', 'original road']))
 AS_EXAMPLE = {'CONTRIBUTING.md', '29_app.ipynb', '25_console.ipynb'}

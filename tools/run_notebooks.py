@@ -31,8 +31,6 @@ def skipped(cell):
     directives = extract_directives(cell, remove=False)
     return directives.get('eval:', [''])[0].lower() == 'false' or bool(skip_flags & directives.keys())
 
-GREY = '#6e6e6e' # 5.1 to 1 on white; nbs/styles.css makes pictures a little brighter in dark mode
-
 def shrink(png):
     "A large picture in 240 colours, which look the same in a third of the bytes: 112 opaque ones, and 128 of soft edges"
     if len(png) < 60_000: return png
