@@ -408,7 +408,7 @@ def _try(store, settings, say):
     "Some steps, and what they say"
     from songsep.training import check_training
     size = settings['batch_size'] if isinstance(settings['batch_size'], int) else 8
-    kept = {k: settings[k] for k in ('architecture', 'learning_rate', 'seed', 'remixed')}
+    kept = {k: settings[k] for k in ('architecture', 'learning_rate', 'seed', 'remixed', 'phase_sensitive')}
     tried = check_training(store, batch_size=size, **kept)
     say(', '.join(f'{k} {v:.3g}' for k,v in tried.items()))
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Lock
-from .core import SongsepError
+from .core import SongsepError, one_line
 from .jobs import one_heap, processors
 from .folder import ModelSpec, load_model
 
@@ -49,8 +49,10 @@ def _one_arena(room):
 
 # %% ../nbs/18_engines.ipynb #0009
 def _no_graph(path, e):
-    said = ' '.join(str(e).split())[:120] or type(e).__name__
-    return SongsepError(f"{path} can't be run by ONNX Runtime ({said}). Fetch, import or export the model again.")
+    if isinstance(e, MemoryError) or 'allocate' in str(e):
+        return SongsepError(f"{path} can't be run: there is too little memory ({one_line(e)}). Close other programs, "
+                            "or choose a smaller model.")
+    return SongsepError(f"{path} can't be run by ONNX Runtime ({one_line(e)}). Fetch, import or export the model again.")
 
 def _session(path, device, at_once, room):
     import onnxruntime as ort

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .core import (
-    Config, SongsepError, config_from, read_json, sha256, versions, write_aside, write_json)
+    Config, SongsepError, config_from, one_line, read_json, sha256, versions, write_aside, write_json)
 from .kinds import KINDS
 
 # %% ../nbs/11a_folder.ipynb #0005
@@ -196,8 +196,7 @@ def load_model(
     model = build_model(spec)
     try: model.load_weights(weights)
     except Exception as e: # Keras and HDF5 have errors of many kinds
-        why = ' '.join(str(e).split())[:80] or type(e).__name__
-        raise SongsepError(f"{weights} does not hold the network that model.json describes ({why}). Copy the whole model folder again.") from None
+        raise SongsepError(f"{weights} does not hold the network that model.json describes ({one_line(e, 80)}). Copy the whole model folder again.") from None
     return model, spec
 
 # %% ../nbs/11a_folder.ipynb #0029

@@ -551,7 +551,9 @@ def make_app(
     routes = [Route('/', index), Route('/assets/{name:path}', asset), Route('/songs', _endpoint(site, _receive), methods=['PUT']),
               Route('/results/{number}/{what}', _endpoint(site, _hand_out)),
               *(Route(f'/{k}', say(fn)) for k,fn in ANSWERS.items()), *(Route(f'/{k}', say(fn), methods=['POST']) for k,fn in ACTIONS.items())]
-    return Guard(Starlette(routes=routes, lifespan=living), host)
+    served = Starlette(routes=routes, lifespan=living)
+    served.router.redirect_slashes = False # it decodes the address, which may be no UTF-8
+    return Guard(served, host)
 
 async def _sweeping(site):
     while True:

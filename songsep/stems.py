@@ -18,7 +18,7 @@ from itertools import zip_longest
 from pathlib import Path, PureWindowsPath
 import numpy as np, yaml
 from fastcore.basics import patch
-from .core import SongsepError, safe_name
+from .core import SongsepError, one_line, safe_name
 from .audio import AUDIO_SUFFIXES, AudioInfo, load_audio, probe, quantise, read_blocks, rechunk, resample
 from .audio import resample_blocks
 
@@ -111,7 +111,7 @@ def read_yaml(
         raise SongsepError(f"{path} is larger than {MAX_METADATA} bytes: that is no metadata or recipe.")
     try: return yaml.load(path.read_text(encoding='utf-8'), _PlainLoader)
     except (yaml.YAMLError, ValueError) as e: # ValueError: 2026-99-99 is a date, says YAML
-        raise SongsepError(f"{path} is not valid YAML: {' '.join(str(e).split())[:300]}") from None
+        raise SongsepError(f"{path} is not valid YAML: {one_line(e, 300)}") from None
 
 # %% ../nbs/04_stems.ipynb #0022
 def _stay(path, root):

@@ -631,14 +631,16 @@ def check_training(
     steps:int=100, # Steps to learn one batch in, and at most of the first epoch
     validation:float=.1, # Share of the songs that validate
     seed:int=0, # Decides split, order and first weights
-    remixed:float|None=None # As in `train`
+    remixed:float|None=None, # As in `train`
+    phase_sensitive:bool=False # As in `train`
 ) -> dict[str,float]: # `sum_db`, and two losses as shares: `learnt` of the first, `against_mixture` of the mixture's
     "Try whether a training has a chance, or say in plain words why not."
     keras.utils.set_random_seed(seed)
     plan = _plan(store_path, Path('check'), architecture, arguments, None, validation, seed, None)
     spec, tracks, valid, alphas = plan
-    batches = Batches(store_path, tracks, batch_size, seed=seed, remixed=_remixed(store_path, remixed))
-    judges = Batches(store_path, valid, batch_size)
+    given = dict(batch_size=batch_size, phase_sensitive=phase_sensitive)
+    batches = Batches(store_path, tracks, seed=seed, remixed=_remixed(store_path, remixed), **given)
+    judges = Batches(store_path, valid, **given)
     fresh = lambda: _compile(_network(spec), make_optimizer('adam', learning_rate), alphas)
     (X, Y), model = batches.read(0, 0), fresh()
     losses = [float(model.train_on_batch(X, Y)) for _ in range(steps)]

@@ -122,6 +122,18 @@ def test_what_is_no_archive_is_one_sentence(tmp_path):
     with pytest.raises(SongsepError, match='is no archive') as e: unpack_checkpoint(tmp_path/'x.tar.gz', tmp_path)
     assert '\n' not in str(e.value)
 
+@pytest.mark.parametrize('e', [MemoryError(), RuntimeError('[ONNXRuntimeError] : 6 : Failed to allocate memory for requested buffer of size 9')])
+def test_a_graph_for_which_memory_is_short_is_not_to_be_fetched_again(e):
+    from songsep.engines import _no_graph
+    said = str(_no_graph('x.onnx', e))
+    assert 'too little memory' in said and 'etch' not in said
+
+def test_an_address_that_is_no_utf8_is_refused(tmp_path):
+    "Guided fuzzing found a traceback, in Starlette's search for an address with a slash"
+    pytest.importorskip('starlette')
+    (tmp_path/'x.http').write_bytes(b'GET ?a=\xa1\n')
+    with pytest.raises(SongsepError, match='404'): fuzz.READERS['request'](tmp_path/'x.http')
+
 def test_a_zip_with_a_nameless_file_is_one_sentence(tmp_path):
     "Guided fuzzing found a traceback"
     import zipfile

@@ -225,6 +225,20 @@ def test_tensorflow_says_that_it_trains_on_one_machine(tmp_path, store, monkeypa
     monkeypatch.setenv('TF_CONFIG', json.dumps({'cluster': {'worker': ['127.0.0.1:1', '127.0.0.1:2']}, 'task': {'type': 'worker', 'index': 0}}))
     with pytest.raises(SongsepError, match='KERAS_BACKEND=jax'): train(store, tmp_path/'m', epochs=1, **SMALL)
 
+def test_check_tries_what_the_training_will_learn(store, monkeypatch):
+    "`songsep train --check --phase-sensitive` tried whole magnitudes"
+    from songsep import cli, training
+    seen, settings = [], dict(batch_size=2, architecture='strided_unet', learning_rate=1e-3, seed=0, remixed=0., phase_sensitive=True)
+    class Spy(training.Batches):
+        def __init__(self, *args, **kw):
+            seen.append(kw.get('phase_sensitive'))
+            super().__init__(*args, **kw)
+    monkeypatch.setattr(training, 'Batches', Spy)
+    monkeypatch.setattr(training, 'check_training', partial(check_training, steps=1))
+    try: cli._try(store, settings, print)
+    except SongsepError as e: assert 'should not be trained on like this' in str(e) # after one step
+    assert seen == [True, True]
+
 # Defaults, and what a recipe leaves over
 
 def test_defaults_are_what_the_benchmark_found_best(store):
