@@ -34,7 +34,10 @@ DATA = { # stores: their settings and recipe
     'drums': (dict(max_hz=11025.), 'drums'),
     'five stems': (dict(max_hz=11025.), 'band'),
     'wide': (dict(max_hz=16537.5), 'drums'), # 1536 bins
-    'long': (dict(max_hz=11025., segment=5.92), 'drums')} # 256 frames
+    'full': (dict(), 'drums'), # to 22 kHz
+    'long': (dict(max_hz=11025., segment=5.92), 'drums'), # 256 frames
+    'short': (dict(max_hz=11025., segment=1.47), 'drums')}
+SMALL_SPLEETER = dict(filters=[16, 32, 64, 128, 256], channels=1, shared=True, dropout=0.)
 FIRST = 'width 16, depth 1, 4 levels, masks, 3 s, up to 11 kHz, l1'
 NETWORKS = { # what differs from the first
     FIRST: {},
@@ -50,7 +53,17 @@ NETWORKS = { # what differs from the first
     'five stems by one network': dict(data='five stems', arguments=dict(output='shares')),
     'targets in phase': dict(phase_sensitive=True),
     'targets in phase, loss in decibels': dict(phase_sensitive=True, loss='snr'),
-    'loss on magnitudes and waveforms': dict(loss='waveform')}
+    'loss on magnitudes and waveforms': dict(loss='waveform'),
+    'loss on the roots of magnitudes': dict(loss='compressed'),
+    'squared loss relative to the energy': dict(loss='relative'),
+    '1.5 s of context': dict(data='short', batch=16),
+    'up to 22 kHz': dict(data='full'),
+    'spectrogram instead of masks': dict(arguments=dict(output='spectrogram')),
+    'linear input scale': dict(arguments=dict(scale='linear')),
+    'log input scale': dict(arguments=dict(scale='log')),
+    'strided U-Net': dict(architecture='strided_unet'),
+    "Spleeter's U-Net, 5 levels, shared": dict(architecture='spleeter_unet', arguments=SMALL_SPLEETER),
+    "the paper's U-Net": dict(architecture='unet')}
 
 # Learning by waveforms too
 
@@ -102,8 +115,7 @@ def store_of(name, args):
     path = args.work/f'{safe_name(name)}.h5'
     others = [Path(new) for _,_,new in args.instead] if name == 'drums' else []
     with SpectrogramStore.create(path, Config(**settings), load_recipe(recipe), keep_phase=True) as s:
-        for folder in [*args.songs, *others]:
-            prepare(s, take(folder, args.most), most=8, say=lambda line: None)
+        prepare(s, [t for folder in [*args.songs, *others] for t in take(folder, args.most)], most=8, say=lambda line: None)
     return path
 
 def judge(folder, songs):
@@ -117,15 +129,15 @@ def judge(folder, songs):
     drums, rest = np.mean(found, 0)
     return dict(drums=drums, accompaniments=rest, mean=(drums + rest)/2)
 
-def learn(name, args, songs, tracks=None, steps=None, data='drums', arguments=None, loss='l1', remixed=.9, phase_sensitive=False,
-          batch=8, seed=0):
+def learn(name, args, songs, tracks=None, steps=None, data='drums', architecture='tfc_tdf_unet', arguments=None, loss='l1', remixed=.9,
+          phase_sensitive=False, batch=8, seed=0):
     "One row, of so many steps, or of `args.seconds`"
     keras.utils.set_random_seed(seed)
     store = store_of(data, args)
     with SpectrogramStore(store) as s:
         tracks = [t for t in s if tracks is None or t.split(' ')[0] in tracks]
         alphas = balance_alphas(mean_norms(s, tracks))
-        spec, config = ModelSpec(safe_name(name), s.targets, s.config, 'tfc_tdf_unet', arguments or {}, s.recipe.to_dict()), s.config
+        spec, config = ModelSpec(safe_name(name), s.targets, s.config, architecture, arguments or {}, s.recipe.to_dict()), s.config
     net = build_model(spec)
     waves = loss == 'waveform'
     model = with_phase(net) if waves else net

@@ -95,12 +95,12 @@ class RelativeMSE(_Balanced):
 # %% ../nbs/12_losses.ipynb #0018b
 @keras.saving.register_keras_serializable(package='songsep')
 class NegativeSNR(_Balanced):
-    "Weighted sum over targets of minus their signal-to-noise ratio, in units of 10 dB, of at most 30 dB below the mixture."
+    "Weighted sum over targets of minus their signal-to-noise ratio, in units of 10 dB; what lies 20 dB below the mixture counts little."
     label = 'negative_snr'
     def _error(self, y_true, y_pred): return ops.square(y_true - y_pred)
     def _scaled(self, mean, y_true):
         energy = ops.mean(ops.square(y_true), axis=(1, 2))
-        least = 1e-3*ops.sum(energy, axis=-1, keepdims=True) + 1e-6
+        least = 1e-2*ops.sum(energy, axis=-1, keepdims=True) + 1e-6
         return (ops.log(mean + least) - ops.log(energy + least))/np.log(10)
 
 LOSSES = {'l1': BalancedL1, 'compressed': CompressedMSE, 'relative': RelativeMSE, 'snr': NegativeSNR}

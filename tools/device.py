@@ -286,11 +286,11 @@ def draw_kits(pool, studio, n, together=.3):
 
 # Learning
 
-def snr_loss(masks, X, D, floor=1e-3):
-    """How far the error of each stem is below the stem, in powers of ten: what SDR measures, the same for soft and loud stems
+def snr_loss(masks, X, D, floor=1e-2):
+    """How far the error of each stem is below the stem, in powers of ten: what SDR measures, alike for soft and loud stems
 
     Masks (n, stems, BINS, FRAMES), spectra of the mixtures (n, BINS, FRAMES) and stems (n, stems, BINS, FRAMES), complex.
-    What lies -10 log10 `floor` dB below the mixture counts no more, so a stem may be silent.
+    What lies -10 log10 `floor` dB below the mixture counts little, so a stem may be silent.
     """
     energy = lambda o: o.abs().square().sum((-2, -1))
     least = floor*energy(X)[:, None] + 1e-3
