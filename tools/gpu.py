@@ -1,6 +1,6 @@
 """Train the models that ship on a machine that is lent for minutes, with a GPU and without a network.
 
-    python tools/gpu.py pack DATA FOLDER      # here: everything that is needed, in one folder below 50 MiB
+    python tools/gpu.py pack DATA FOLDER      # here: everything that is needed, in one folder below 60 MiB
     python FOLDER/gpu.py run MINUTES OUT      # there: installs, plays MIDI files, trains; OUT has the weights, anew every minute
     python tools/gpu.py bring OUT MODELS      # here again: a model folder for each, to be judged, tuned and shrunk
 
@@ -126,7 +126,7 @@ def pack_start(model, folder):
     halves = lambda o: h if np.array_equal(h := o.astype('float16'), o) else o # as most numbers of a shrunk model are
     np.savez(folder/f'{model.name}.npz', *map(halves, keras_numbers(net, spec.arguments.get('levels', 4))))
 
-def pack(data, folder, most=48, python='3.12', start=()):
+def pack(data, folder, most=60, python='3.12', start=()):
     "Make the folder that goes to the machine"
     folder.mkdir(parents=True)
     pack_code(folder)
@@ -180,7 +180,7 @@ def main():
     verbs = parser.add_subparsers(dest='verb', required=True)
     p = verbs.add_parser('pack')
     p.add_argument('data', type=Path); p.add_argument('folder', type=Path)
-    p.add_argument('--most', type=float, default=48, help='MiB'); p.add_argument('--python', default='3.12', help='version there')
+    p.add_argument('--most', type=float, default=60, help='MiB'); p.add_argument('--python', default='3.12', help='version there')
     p.add_argument('--start', type=Path, action='append', default=[], help='a folder `drums`, `band` or `kit` to go on from')
     r = verbs.add_parser('run')
     r.add_argument('minutes', type=float); r.add_argument('out', type=Path)
