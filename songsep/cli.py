@@ -743,6 +743,7 @@ def _run(app, args=None, **kw):
     except KeyboardInterrupt: fail('stopped', 130)
     except OSError as e:
         if full := disk_error(e.filename or '.', 0, e): fail(str(full))
+        if not e.filename and e.errno == errno.ENOENT: fail('the folder that you are in is gone. Go to another one.')
         if not e.filename: raise
         fail(f"{e.strerror}: {e.filename}")
 

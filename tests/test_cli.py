@@ -286,3 +286,12 @@ def test_a_stop_by_hand_that_python_drops_comes_again(monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         Dropped()
         time.sleep(10)
+
+@pytest.mark.skipif(os.name != 'posix', reason='a folder in use stays')
+def test_a_current_folder_that_is_gone_is_a_sentence(tmp_path, monkeypatch, capsys):
+    from songsep import cli
+    (tmp_path/'gone').mkdir()
+    monkeypatch.chdir(tmp_path/'gone')
+    (tmp_path/'gone').rmdir()
+    with pytest.raises(SystemExit) as e: cli._run(lambda args: os.getcwd())
+    assert e.value.code == 2 and 'is gone' in capsys.readouterr().err
