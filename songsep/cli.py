@@ -670,7 +670,7 @@ def data_repair(store:Damaged, datasets:Origins):
     from songsep.prepare import repair
     from songsep.stems import find_tracks
     repaired = repair(store, [t for d in datasets for t in find_tracks(d)], print)
-    print(f"{store}: {len(repaired)} segments made again" if repaired else f"{store}: whole")
+    print(f"{store}: segments made again: {len(repaired)}" if repaired else f"{store}: whole")
 
 @data.command('stage')
 def data_stage(store:Slow, folder:Local):

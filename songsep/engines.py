@@ -9,6 +9,7 @@ __all__ = ['ENGINES', 'DEVICES', 'find_device', 'onnx_engine', 'checksum', 'has_
 import sys, zlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from threading import Lock
 from .core import SongsepError, one_line
@@ -34,18 +35,17 @@ def find_device(
     return device
 
 # %% ../nbs/18_engines.ipynb #0007
-_one_at_a_time, _arenas = Lock(), []
+_one_at_a_time = Lock()
+_ONE_REGION = {'arena_extend_strategy': 0, 'initial_chunk_size_bytes': 1 << 30, 'max_dead_bytes_per_chunk': 1 << 20}
+_BY_ARRAY = {'arena_extend_strategy': 1} # each array that finds no place gets a region
 
-def _one_arena(room):
-    "Networks share their working memory; the first of them decides how it grows"
-    if _arenas: return
+@cache
+def _one_arena():
+    "Networks share their working memory, one region in which neighbours that are free join"
     import onnxruntime as ort
-    grows = {'arena_extend_strategy': 1} # by each array that finds no place
-    if room and sys.platform != 'win32': # where pages count when they are touched, not before
-        grows = {'arena_extend_strategy': 0, 'initial_chunk_size_bytes': room} # in one region, where what is free joins
+    grows = _BY_ARRAY if sys.platform == 'win32' else _ONE_REGION # there pages count before they are touched
     memory = ort.OrtMemoryInfo('Cpu', ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
     ort.create_and_register_allocator(memory, ort.OrtArenaCfg({'max_mem': 0} | grows))
-    _arenas.append(grows)
 
 # %% ../nbs/18_engines.ipynb #0009
 def _no_graph(path, e):
@@ -54,9 +54,9 @@ def _no_graph(path, e):
                             "or choose a smaller model.")
     return SongsepError(f"{path} can't be run by ONNX Runtime ({one_line(e)}). Fetch, import or export the model again.")
 
-def _session(path, device, at_once, room):
+def _session(path, device, at_once):
     import onnxruntime as ort
-    with _one_at_a_time: _one_arena(room)
+    with _one_at_a_time: _one_arena()
     options = ort.SessionOptions()
     options.add_session_config_entry('session.use_env_allocators', '1')
     options.log_severity_level = 3
@@ -72,13 +72,12 @@ def _session(path, device, at_once, room):
 def onnx_engine(
     path:str|Path, # An ONNX graph
     device:str='cpu', # A name in `DEVICES` that is here
-    at_once:int=1, # How many may call it at the same time; they share the processors
-    room:int=0 # Bytes of memory to compute in, taken as one region; 0 takes what each array needs
+    at_once:int=1 # How many may call it at the same time; they share the processors
 ) -> Callable: # Takes its input, an array, or a tuple of several; gives its output, or a list of several
     "A graph, ready to run; it is loaded in the background."
     one_heap() # before there are threads
     pool = ThreadPoolExecutor(1)
-    session = pool.submit(_session, path, device, at_once, room)
+    session = pool.submit(_session, path, device, at_once)
     pool.shutdown(wait=False)
     def run(X):
         names = [o.name for o in session.result().get_inputs()]

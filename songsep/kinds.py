@@ -76,7 +76,7 @@ PIECE = 400 # frames in a piece, about: enough to keep a core busy, few enough f
 
 class Magnitude:
     "Magnitudes in, magnitudes out; they become masks on the song's own spectrogram."
-    sr, back, at_once, room = None, 0, 4, 0
+    sr, back, at_once = None, 0, 4
     def __init__(self,
         spec, # A `ModelSpec`
         sr:int # The song's sample rate, Hz
@@ -190,7 +190,7 @@ def channels_as_complex(
 # %% ../nbs/09_kinds.ipynb #0030
 class Waveform:
     "Sound in, the sound of every stem out."
-    unit, span, lead, tiles, at_once, room = 1, 1, 0, 1, 2, 1 << 30
+    unit, span, lead, tiles, at_once = 1, 1, 0, 1, 2
     def __init__(self,
         spec, # A `ModelSpec`
         sr:int # The song's sample rate, Hz; the engine resamples to `config.sr`
@@ -272,7 +272,7 @@ class Inner:
 # %% ../nbs/09_kinds.ipynb #0037
 class Complex:
     "The complex spectrogram in, that of one stem out."
-    unit, span, tiles, back, at_once, room = 1, 1, 1, 0, 2, 0
+    unit, span, tiles, back, at_once = 1, 1, 1, 0, 2
     def __init__(self,
         spec, # A `ModelSpec` with one target
         sr:int # The song's sample rate, Hz; the engine resamples to `config.sr`

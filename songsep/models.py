@@ -124,9 +124,8 @@ def open_model(
     if engine == 'auto': engine = 'onnx' if current or spec.architecture == GRAPH else 'keras'
     if engine == 'keras': return Model(folder, spec, engine, keras_engine(folder))
     if not current: raise SongsepError(f"{folder} has no ONNX graph that belongs to its model.json. Use --engine keras.")
-    device, kind = find_device(device), KINDS[spec.kind]
-    n = min(kind.at_once, processors())
-    return Model(folder, spec, engine, onnx_engine(folder/'model.onnx', device, n, kind.room), n, device)
+    device, n = find_device(device), min(KINDS[spec.kind].at_once, processors())
+    return Model(folder, spec, engine, onnx_engine(folder/'model.onnx', device, n), n, device)
 
 # %% ../nbs/20_models.ipynb #0035
 _ORDER = ('vocals', 'drums', 'bass', 'guitar', 'piano', 'other') # what people ask for first

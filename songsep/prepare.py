@@ -185,5 +185,5 @@ def repair(
         for name in sorted({f[0] for f in faults}):
             mine = [(k, i) for t,k,i in faults if t == name]
             _repair(store, songs[name], mine, Path(folder))
-            say(f"{name}: {len(mine)} segments made again")
+            say(f"{name}: segments made again: {len(mine)}")
     return faults

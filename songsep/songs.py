@@ -416,7 +416,7 @@ def _songs_below(folder, out, say):
         hidden = any(o.startswith('.') for o in inside.parts) and inside.name[:2] != '..'
         if kind := _left_aside(p, known, hidden): aside[kind].append(p.suffix.lower() or 'no ending')
         elif known and p.is_file(): found.append(((inside.parent/song_name(p)).as_posix(), p))
-    if aside: say(f"{folder}: {_counts(aside)} are left aside. Name one to have it separated.")
+    if aside: say(f"{folder}: left aside: {_counts(aside)}. Name one to have it separated.")
     if not found: raise SongsepError(f"{folder} holds no sound files.")
     return found
 
@@ -426,14 +426,14 @@ def _real(path): return Path(os.path.realpath(path)) # `resolve` raises where li
 def _left_aside(p, known, hidden):
     "What to call something in a folder of songs that is not taken; empty if it is, or is of no interest"
     if p.is_dir(): return 'linked folders' if p.is_symlink() and not hidden else ''
-    if not p.is_file(): return 'links to nothing, or pipes,' if known else ''
+    if not p.is_file(): return 'links to nothing, or pipes' if known else ''
     if hidden: return 'hidden sound files' if known else ''
     return '' if known else 'files'
 
 def _counts(aside):
     endings = ', '.join(sorted({*aside['files']})[:8])
-    what = {'files': f'files which end like no sound file ({endings})'}
-    return ', '.join(f'{len(v)} {what.get(k, k)}' for k,v in sorted(aside.items()) if v)
+    what = {'files': f'files that end like no sound file ({endings})'}
+    return ', '.join(f'{what.get(k, k)}: {len(v)}' for k,v in sorted(aside.items()) if v)
 
 # %% ../nbs/23_songs.ipynb #t010
 @functools.lru_cache(1)
