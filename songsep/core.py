@@ -145,8 +145,8 @@ def disk_error(
     free = shutil.disk_usage(disk).free
     if not full and free >= need: return None
     if code == errno.EFBIG:
-        return DiskFull(f"the disk {disk} is full: no file in {folder} may be so large (4 GB are the most on FAT32). "
-                        "Choose another folder.")
+        return DiskFull(f"no file in {folder} may be so large: FAT32 takes 4 GB at most, or a limit is set. "
+                        "Choose another folder, or raise the limit.")
     if free >= max(need, 1<<20):
         return DiskFull(f"the disk {disk} is full: {free/1e6:.0f} MB are left, but it takes no more files, or your quota "
                         "is used up. Remove some files, and run the same again: it goes on where it stopped.")

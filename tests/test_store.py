@@ -204,7 +204,8 @@ def fills(path, toy, n_jobs, *words, **kw):
 @pytest.mark.parametrize('size', [300_000, 1_000_000])
 def test_a_file_that_may_not_grow(toy, whole, tmp_path, size, n_jobs):
     path = tmp_path/'a.h5'
-    have = fills(path, toy, n_jobs, 'preparing stopped', 'are whole', preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)))
+    small = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    have = fills(path, toy, n_jobs, 'may be so large', 'another folder', preexec_fn=small)
     assert have == size//(5*3*257*63*2)
     make(path, toy)
     assert {k: v for k,v in content(path).items() if k} == {k: v for k,v in content(whole).items() if k}
