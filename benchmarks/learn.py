@@ -18,13 +18,13 @@ from keras import ops
 from songsep.core import Config, safe_name, write_json
 from songsep.dataset import Batches, remix
 from songsep.doctor import separation_rate
-from songsep.evaluation import quick_sdr
+from songsep.evaluation import evaluate_tracks, means
 from songsep.export import export_model
 from songsep.folder import ModelSpec, build_model, save_model
 from songsep.losses import LOSSES, BalancedL1, balance_alphas, mean_norms
 from songsep.models import open_model
 from songsep.prepare import prepare
-from songsep.recipes import load_recipe, load_targets, target_of
+from songsep.recipes import load_recipe
 from songsep.separation import separate_blocks
 from songsep.stems import find_tracks
 from songsep.store import SpectrogramStore
@@ -120,14 +120,13 @@ def store_of(name, args):
 
 def judge(folder, songs):
     "Mean over songs of the median SDR of drums and of all else, decibels"
-    model, recipe, found = open_model(folder.resolve(), 'keras'), load_recipe('drums'), []
-    for t in songs:
-        ys, sr, _ = load_targets(t, recipe, mono=False)
-        drums = dict(zip(model.stems, np.concatenate(list(separate_blocks([ys['mix']], sr, model)), -1)))['drums']
-        estimates = np.stack([drums, ys['mix'] - drums])
-        found.append(quick_sdr(np.stack([ys['drums'], ys['accompaniments']]), estimates, sr))
-    drums, rest = np.mean(found, 0)
-    return dict(drums=drums, accompaniments=rest, mean=(drums + rest)/2)
+    model = open_model(folder.resolve(), 'keras')
+    def separate(y, sr):
+        drums = dict(zip(model.stems, np.concatenate(list(separate_blocks([y], sr, model)), -1)))['drums']
+        return dict(drums=drums, accompaniments=y - drums) # whatever else the model tells apart
+    found = means(evaluate_tracks(separate, songs, load_recipe('drums'), say=lambda line: None, quick=True))
+    scores = {k: v['sdr'] for k,v in found.items()}
+    return scores | dict(mean=float(np.mean(list(scores.values()))))
 
 def learn(name, args, songs, tracks=None, steps=None, data='drums', architecture='tfc_tdf_unet', arguments=None, loss='l1', remixed=.9,
           phase_sensitive=False, batch=8, seed=0):
@@ -135,15 +134,16 @@ def learn(name, args, songs, tracks=None, steps=None, data='drums', architecture
     keras.utils.set_random_seed(seed)
     store = store_of(data, args)
     with SpectrogramStore(store) as s:
-        tracks = [t for t in s if tracks is None or t.split(' ')[0] in tracks]
+        heard = tracks or [o.name for o in args.songs]
+        tracks = [t for t in s if t.split(' ')[0] in heard]
         alphas = balance_alphas(mean_norms(s, tracks))
         spec, config = ModelSpec(safe_name(name), s.targets, s.config, architecture, arguments or {}, s.recipe.to_dict()), s.config
     net = build_model(spec)
     waves = loss == 'waveform'
     model = with_phase(net) if waves else net
     model.compile(make_optimizer('adam', 1e-3, clipnorm=1.), Both(alphas, config) if waves else LOSSES[loss](alphas), jit_compile=False)
-    more = dict(phase_sensitive=True) if phase_sensitive else {}
-    batches = (WithPhase if waves else Batches)(store, tracks, batch, remixed=remixed, seed=seed, n_batches=10**6, **more)
+    batches = (WithPhase if waves else Batches)(store, tracks, batch, remixed=remixed, seed=seed, n_batches=10**6,
+                                                phase_sensitive=phase_sensitive)
     model.train_on_batch(*batches.read(1, 0)) # tracing is no learning
     start, n = time.process_time(), 0
     for X,Y in batches:
@@ -163,14 +163,14 @@ def learn(name, args, songs, tracks=None, steps=None, data='drums', architecture
 def sounds(args):
     "What is heard in each row of the table of sounds"
     names = [o.name for o in args.songs]
-    new = {Path(o).name for *_,o in args.instead}
+    clash = {Path(o).name for *_,o in args.instead}.intersection(names)
+    if clash: raise SystemExit(f"give {', '.join(clash)}, which stands in the place of another, a name of its own")
     yield 'all', dict(tracks=names)
     yield 'all, another seed', dict(tracks=names, seed=1)
     for name in names: yield f'without {name}', dict(tracks=[o for o in names if o != name])
     for name,old,other in args.instead:
         yield name, dict(tracks=[Path(other).name if o == Path(old).name else o for o in names])
     yield 'stems never remixed', dict(tracks=names, remixed=0)
-    assert not new & set(names), 'what stands instead of another must have a name of its own'
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -185,8 +185,7 @@ def main():
     p.add_argument('-o', '--out', type=Path, default=Path('learn.json'))
     args = p.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    recipe = load_recipe('drums')
-    judged = [t for t in find_tracks(args.judge) if {target_of(recipe, o) for o in t.stems} >= set(recipe.targets)]
+    judged = find_tracks(args.judge)
     figures = json.loads(args.out.read_text()) if args.out.exists() else {}
     rows = NETWORKS.items() if args.table == 'networks' else sounds(args)
     for name,what in rows:

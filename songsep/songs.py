@@ -479,6 +479,9 @@ def _on_cluster(songs, out, model, dask, then, output, engine, overwrite, resume
     jobs = [(str(p.resolve()), name, str(Path(out).resolve()), *how) for name,p in songs.items()]
     for i,r in run_jobs(_one_job, jobs, dask=dask): yield jobs[i][1], r
 
+def _folder_of(name, out, output): # where a song's receipt lies
+    return (Path(out)/output.path(name, 'separation', 'json')).parent
+
 def _here(songs, out, model, quiet, then, output, engine, overwrite, resume, stream, device):
     from tqdm.auto import tqdm
     bar_format = '{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left'
@@ -497,7 +500,7 @@ def _here(songs, out, model, quiet, then, output, engine, overwrite, resume, str
                                      [*songs.values(), *made], then)
             outcome = _outcome(p, work)
         if overwrite and isinstance(outcome, dict):
-            folder = (Path(out)/output.path(name, 'separation', 'json')).parent
+            folder = _folder_of(name, out, output)
             made += [folder/o for o in outcome['files'].values()]
         yield name, outcome # after the bar has gone
 
@@ -541,7 +544,7 @@ def separate_songs(
     done = {}
     for name,r in results:
         done[name] = r
-        folder = (Path(out)/output.path(name, 'separation', 'json')).parent
+        folder = _folder_of(name, out, output)
         if isinstance(r, dict): say(describe(r, folder))
         elif len(songs) > 1: say(_sentence(songs[name], r))
     return done
