@@ -205,7 +205,7 @@ FilenameFormat = Annotated[Optional[str], _alias('-f', '--filename_format', call
 # %% ../nbs/31_cli.ipynb #0007c
 def _receipts(done, out, output):
     "Receipts whose files can be opened from here, and why a song has none"
-    folder = lambda k: (out/output.path(k, 'separation', 'json')).parent
+    folder = lambda k: (out/output.receipt(k)).parent
     opened = lambda k, r: r | {'files': {s: folder(k)/f for s,f in r['files'].items()}}
     return {'songs': {k: opened(k, r) for k,r in done.items() if isinstance(r, dict)},
             'failed': {k: str(r) for k,r in done.items() if isinstance(r, Exception)}}
@@ -217,7 +217,7 @@ def _write_consoles(done, songs, out, output, say, quiet):
     from tqdm.auto import tqdm
     how = dict(total=100, unit='%', disable=True if quiet else None, leave=False)
     for name,path in find_songs(songs, out).items():
-        receipt, page = (out/output.path(name, *o) for o in (('separation', 'json'), ('console', 'html')))
+        receipt, page = out/output.receipt(name), out/output.path(name, 'console', 'html')
         if not isinstance(done[name], dict): continue
         with tqdm(desc=f'{name}, console', **how) as bar:
             write_console(page, receipt, path, lambda share: bar.update(int(100*share) - bar.n))

@@ -15,7 +15,7 @@ from fastcore.basics import patch
 from .core import Project, SongsepError, read_json, short_name, write_aside
 from .audio import AUDIO_SUFFIXES, AudioWriter, probe, read_blocks
 from .models import Model, model_facts
-from .songs import DEMO, Output, separate_song
+from .songs import DEMO, Output, separate_song, song_name
 from .console import write_console
 
 # %% ../nbs/27_desk.ipynb #desk05
@@ -129,7 +129,7 @@ def take_apart(
         progress(start + (end - start)*share, stage)
     receipt = separate_song(song, out, model, output, overwrite=True, progress=tell)
     tell(0, 'drawing')
-    folder = Path(out)/Path(output.path(Path(song).stem, 'separation', 'json')).parent
+    folder = (Path(out)/output.receipt(song_name(song))).parent
     write_console(folder/'console.html', folder, song, lambda share: tell(share, 'drawing'))
     return receipt | dict(folder=folder)
 

@@ -13,14 +13,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from tempfile import NamedTemporaryFile
 import numpy as np
 from fastcore.basics import patch
 from .core import DiskFull, SongsepError, disk_error, on_disk, safe_name, sha256, versions, write_json, read_json
 from .jobs import run_jobs
 from .audio import (AUDIO_SUFFIXES, AudioWriter, SoundError, check_format, is_lossy, probe, quantise,
     read_blocks, read_tags, subtype_like, write_audio, write_tags)
-from .models import Model, open_model, where_to_get
+from .folder import read_spec
+from .models import Model, find_model, open_model, where_to_get
 from .separation import in_order, resume_at, separate_blocks, stems_in_a_row
 from .plots import show_stems
 
@@ -69,6 +72,12 @@ class Output:
         "Name of one file."
         path = self.filename.format(song=song, stem=stem, ext=ext or self.fmt)
         return path if path.endswith(f'.{ext or self.fmt}') else f'{path.removesuffix(f".{self.fmt}")}.{ext}'
+
+    def receipt(self,
+        song:str # The song's name, perhaps with folders before it
+    ) -> str: # Relative to the output folder
+        "Name of the file that says how the others were made."
+        return self.path(song, 'separation', 'json')
 
 # %% ../nbs/23_songs.ipynb #0005c
 def _combination(text):
@@ -196,8 +205,8 @@ def _check_places(out, places, inputs):
                                "Rename the song, or choose a shorter --filename.")
         s = _stat(out/o)
         if s and (s.st_dev, s.st_ino) in kept:
-            raise SongsepError(f"{out/o} is a song that is to be read, or was just made from another song, "
-                               "and is never replaced. Choose another output folder, or another --filename.")
+            raise SongsepError(f"{out/o} is a song that is to be read, and is never replaced. "
+                               "Choose another output folder, or another --filename.")
 
 def _stat(path):
     try: return os.stat(path)
@@ -356,8 +365,8 @@ def separate_song(
     name, (stems, groups) = name or song_name(song.path), stems_in_a_row(model, then)
     weights = output.weights(stems, groups)
     files = {k: output.path(name, k) for k in weights}
-    receipt_path = out/output.path(name, 'separation', 'json')
-    _check_places(out, [*files.values(), output.path(name, 'separation', 'json')], [song.path, *keep])
+    receipt_path = out/output.receipt(name)
+    _check_places(out, [*files.values(), output.receipt(name)], [song.path, *keep])
     identity = {'song_sha256': sha256(song.path)} | _model_said(model) | {'masking': model.spec.masking,
         'output': json.loads(json.dumps(asdict(output))), 'stream': stream} | _then_said(then, groups)
     part = _spool_folder(out, receipt_path, identity)
@@ -435,6 +444,33 @@ def _counts(aside):
     what = {'files': f'files that end like no sound file ({endings})'}
     return ', '.join(f'{what.get(k, k)}: {len(v)}' for k,v in sorted(aside.items()) if v)
 
+# %% ../nbs/23_songs.ipynb #t009
+def _meeting(songs, out, model, then, output):
+    "Songs that would have a file of a song before them, each with the error that says so"
+    described = lambda m: m if isinstance(m, Model) else read_spec(find_model(m))
+    try: outputs = [*output.weights(*stems_in_a_row(described(model), {k: described(m) for k,m in then.items()}))]
+    except SongsepError: return {} # each song says so when its turn comes
+    places = {k: [*(output.path(k, o) for o in outputs), output.receipt(k)] for k in songs}
+    one = _as_files(Path(out).resolve(), [o for some in places.values() for o in some])
+    owner, refused = {}, {}
+    for k,some in places.items():
+        met = next((o for o in some if one(o) in owner), None)
+        if met is None: owner |= dict.fromkeys(map(one, some), k)
+        else: refused[k] = SongsepError(f"{songs[k]}: {Path(out)/met} is a file of {owner[one(met)]} too, and is never "
+                                        "replaced in one run. Choose another --filename.")
+    return refused
+
+def _as_files(out, names):
+    "What makes two names one file in a folder: most disks of Windows and macOS take `A` for `a`"
+    if len({o.casefold() for o in names}) == len({*names}) or _tells_case(out): return str
+    return str.casefold
+
+def _tells_case(folder):
+    there = next(o for o in (folder, *folder.parents) if o.is_dir())
+    with suppress(OSError), NamedTemporaryFile(prefix='.Case', dir=there) as f:
+        return not Path(f.name).with_name(Path(f.name).name.swapcase()).exists()
+    return True
+
 # %% ../nbs/23_songs.ipynb #t010
 @functools.lru_cache(1)
 def _warm(model, then, engine, device): return _opened(model, dict(then), engine, device)
@@ -472,20 +508,16 @@ def _place_of(model):
     if isinstance(model, Model): model = model.folder
     return str(model) if not Path(model).is_dir() else str(Path(model).resolve())
 
-def _on_cluster(songs, out, model, dask, then, output, engine, overwrite, resume, stream, device):
+def _on_cluster(songs, keep, out, model, dask, then, output, engine, overwrite, resume, stream, device):
     if isinstance(model, Model): engine = model.engine
-    behind, keep = [(k, _place_of(m)) for k,m in then.items()], [str(p.resolve()) for p in songs.values()]
+    behind, keep = [(k, _place_of(m)) for k,m in then.items()], [str(p.resolve()) for p in keep]
     how = _place_of(model), behind, engine, asdict(output), overwrite, resume, stream, device, keep
     jobs = [(str(p.resolve()), name, str(Path(out).resolve()), *how) for name,p in songs.items()]
     for i,r in run_jobs(_one_job, jobs, dask=dask): yield jobs[i][1], r
 
-def _folder_of(name, out, output): # where a song's receipt lies
-    return (Path(out)/output.path(name, 'separation', 'json')).parent
-
-def _here(songs, out, model, quiet, then, output, engine, overwrite, resume, stream, device):
+def _here(songs, keep, out, model, quiet, then, output, engine, overwrite, resume, stream, device):
     from tqdm.auto import tqdm
     bar_format = '{desc}: {percentage:3.0f}%|{bar}| {elapsed} gone, {remaining} left'
-    made = [] # files that no other song of this run replaces: by a template, or where case makes no difference
     for i,(name,p) in enumerate(songs.items(), 1):
         desc = name if len(songs) == 1 else f'{name} ({i} of {len(songs)})'
         hidden = True if quiet else None # `None` shows it on a terminal
@@ -497,11 +529,8 @@ def _here(songs, out, model, quiet, then, output, engine, overwrite, resume, str
                 probe(p, stream) # before the model is waited for
                 model, then = _opened(model, then, engine, device)
                 return separate_song(p, out, model, output, name, overwrite, resume, progress, stream,
-                                     [*songs.values(), *made], then)
+                                     list(keep), then)
             outcome = _outcome(p, work)
-        if overwrite and isinstance(outcome, dict):
-            folder = _folder_of(name, out, output)
-            made += [folder/o for o in outcome['files'].values()]
         yield name, outcome # after the bar has gone
 
 # %% ../nbs/23_songs.ipynb #t011
@@ -539,13 +568,15 @@ def separate_songs(
     songs = find_songs(paths, out, say)
     if len(songs) > 1 and '{song}' not in output.filename:
         raise SongsepError(f"the file name {output.filename} would be the same for all songs. Put {{song}} into it.")
+    keep, refused = [*songs.values()], _meeting(songs, out, model, then or {}, output)
+    free = {k: p for k,p in songs.items() if k not in refused}
     options = then or {}, output, engine, overwrite, resume, stream, device
-    results = _on_cluster(songs, out, model, dask, *options) if dask else _here(songs, out, model, quiet, *options)
+    how = (_on_cluster, dask) if dask else (_here, quiet)
+    results = how[0](free, keep, out, model, how[1], *options)
     done = {}
-    for name,r in results:
+    for name,r in chain(results, refused.items()):
         done[name] = r
-        folder = _folder_of(name, out, output)
-        if isinstance(r, dict): say(describe(r, folder))
+        if isinstance(r, dict): say(describe(r, (Path(out)/output.receipt(name)).parent))
         elif len(songs) > 1: say(_sentence(songs[name], r))
     return done
 

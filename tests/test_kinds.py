@@ -175,6 +175,16 @@ def test_a_cluster_gives_the_same(model, cluster, tmp_path):
     files = [{p.relative_to(tmp_path/k): p.read_bytes() for p in (tmp_path/k).rglob('*.wav')} for k in ('here', 'there')]
     assert files[0] == files[1] and len(files[0]) == 2*len(model.stems)
 
+def test_names_that_meet_by_the_template_are_refused_on_a_cluster_too(model, cluster, tmp_path):
+    "With --overwrite the file of one song was lost to the other, whichever was later"
+    (tmp_path/'a').mkdir()
+    for i,name in enumerate(('x', 'x_no')): sf.write(tmp_path/'a'/f'{name}.wav', noise(1, 20_000, i).T, 16000)
+    first = model.stems[0]
+    output = Output(two_stems=first, filename='{song}_{stem}.{ext}')
+    done = separate_songs([tmp_path/'a'], tmp_path/'out', model.folder, output, overwrite=True, dask=cluster.scheduler_address, say=lambda s: None)
+    assert isinstance(done['x'], dict) and 'is a file of x too' in str(done['x_no'])
+    assert {o.name for o in (tmp_path/'out').iterdir()} == {f'x_{first}.wav', f'x_no_{first}.wav', 'x_separation.json'}
+
 # HTDemucs' inner spectrogram, as its own code has it
 
 def test_the_inner_spectrogram_is_demucs():

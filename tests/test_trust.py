@@ -453,6 +453,15 @@ def test_what_one_song_of_a_run_gave_is_replaced_by_no_other(tmp_path, model):
     assert isinstance(done['x'], dict) and 'never replaced' in str(done['x_no'])
     assert sorted(files(tmp_path/'out')) == ['x_drums.wav', 'x_no_drums.wav', 'x_separation.json']
 
+@pytest.mark.parametrize('tells', [True, False])
+def test_names_that_differ_in_case_meet_where_the_disk_takes_them_for_one(tmp_path, model, monkeypatch, tells):
+    paths = [song(tmp_path/f'{i}'/name, seed=i) for i,name in enumerate(('x.wav', 'X.wav'))]
+    assert module._tells_case(tmp_path/'out') # of this disk
+    monkeypatch.setattr(module, '_tells_case', lambda folder: tells)
+    done, _ = separate(paths, tmp_path/'out', model, overwrite=True)
+    assert [isinstance(done[o], dict) for o in ('x', 'X')] == [True, tells]
+
+
 @pytest.mark.parametrize('error,words', [(errno.EFBIG, 'may be so large'), (errno.ENOSPC, 'is full'), (errno.EDQUOT, 'your quota')])
 def test_a_disk_that_takes_no_more_is_named(tmp_path, model, monkeypatch, error, words):
     path = song(tmp_path/'x.wav')
