@@ -41,9 +41,9 @@ def signature_text(
     return fill(name + text, WIDTH, subsequent_indent='    ', break_long_words=False, break_on_hyphens=False)
 
 def _plain(text):
-    "A comment for Markdown: a star outside of code is a star, as in `targets*channels`, and no emphasis"
+    "A comment for Markdown: outside of code a star is a star, as in `targets*channels`, and two hyphens no dash, as in `--json`"
     parts = text.split('`')
-    return '`'.join(o.replace('*', r'\*') if i%2 == 0 else o for i,o in enumerate(parts))
+    return '`'.join(o.replace('*', r'\*').replace('--', r'\-\-') if i%2 == 0 else o for i,o in enumerate(parts))
 
 def _row(*cells): return '| ' + ' | '.join(_plain(o).replace('|', r'\|').replace('\n', '<br>') for o in cells) + ' |'
 

@@ -35,13 +35,15 @@ class MissingExtra(SongsepError, ImportError):
 
 @contextmanager
 def needs(
-    extra:str # A key of `EXTRAS`
+    extra:str, # A key of `EXTRAS`
+    what:str|None=None # What needs it; `None` is what the extra is for
 ):
     "Around imports: where a library is missing, say which extra brings it."
     try: yield
     except ModuleNotFoundError as e:
         if (e.name or '').partition('.')[0] == 'songsep': raise
-        raise MissingExtra(f'{EXTRAS[extra]} needs {e.name}, which is not installed: pip install "songsep[{extra}]".') from None
+        what = what or EXTRAS[extra]
+        raise MissingExtra(f'{what} needs {e.name}, which is not installed: pip install "songsep[{extra}]".') from None
 
 # %% ../nbs/00_core.ipynb #0005e
 os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1')

@@ -202,7 +202,7 @@ def pull_model(
         say(f"{name} is here already: {folder}")
         return folder
     extra, library = ('graphs', 'onnx') if name in GRAPHS else ('train', 'keras')
-    with needs(extra): # before megabytes are fetched that can't be converted
+    with needs(extra, f"importing {name}"): # before megabytes are fetched that can't be converted
         if not find_spec(library): raise ModuleNotFoundError(name=library)
     folder.parent.mkdir(parents=True, exist_ok=True)
     failed = []

@@ -27,19 +27,20 @@ def test_base_answers(tmp_path, args):
     done = run(MAIN, tmp_path, *args)
     assert done.returncode == 0 and not done.stderr, done.stderr
 
-@pytest.mark.parametrize('args,library', [(['train', 'a.h5'], 'h5py'), (['prepare', 'songs'], 'h5py'), (['models', 'pull', 'spleeter-2stems'], 'keras'),
-                                          (['models', 'export', 'drums'], 'keras'), (['data', 'verify', 'a.h5'], 'h5py')])
-def test_who_lacks_training_reads_one_sentence(tmp_path, args, library):
+@pytest.mark.parametrize('args,library,what', [(['train', 'a.h5'], 'h5py', 'training'), (['prepare', 'songs'], 'h5py', 'training'),
+    (['models', 'pull', 'spleeter-2stems'], 'keras', 'importing spleeter-2stems'), (['models', 'export', 'drums'], 'keras', 'training'),
+    (['data', 'verify', 'a.h5'], 'h5py', 'training')])
+def test_who_lacks_training_reads_one_sentence(tmp_path, args, library, what):
     done = run(MAIN, tmp_path, *args)
     assert (done.returncode, done.stdout) == (2, '')
-    assert done.stderr == f'songsep: training needs {library}, which is not installed: pip install "songsep[train]".\n'
+    assert done.stderr == f'songsep: {what} needs {library}, which is not installed: pip install "songsep[train]".\n'
 
-@pytest.mark.parametrize('args', [['models', 'pull', 'htdemucs'], ['models', 'import', 'a.onnx']], ids=' '.join)
-def test_who_lacks_onnx_reads_one_sentence(tmp_path, args):
+@pytest.mark.parametrize('args,what', [(['models', 'pull', 'htdemucs'], 'htdemucs'), (['models', 'import', 'a.onnx'], 'a graph')])
+def test_who_lacks_onnx_reads_one_sentence(tmp_path, args, what):
     (tmp_path/'a.onnx').touch()
     done = run(MAIN, tmp_path, *args)
     assert (done.returncode, done.stdout) == (2, '')
-    assert done.stderr == 'songsep: importing a graph needs onnx, which is not installed: pip install "songsep[graphs]".\n'
+    assert done.stderr == f'songsep: importing {what} needs onnx, which is not installed: pip install "songsep[graphs]".\n'
 
 def test_so_does_the_original_road(tmp_path):
     done = run('from songsep.cli import old_main; old_main()', tmp_path, '.', '1e-3', '0.5', '1e-6', '1', '8')
