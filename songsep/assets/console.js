@@ -1,5 +1,5 @@
 // The console's sound and its controls. What is drawn is in the page already: this file plays it.
-// Every sound has a source of its own; all start at one time of one clock, so that they cannot drift.
+// Every sound has a source of its own; all start at one time of one clock, at a sample, so that they cannot drift.
 'use strict'
 
 const SILENT_DB = -40 // the lowest place of a volume slider means nothing at all
@@ -13,6 +13,62 @@ function bytes(base64) {
   const text = atob(base64), res = new Uint8Array(text.length)
   for (let i = 0; i < text.length; i++) res[i] = text.charCodeAt(i)
   return res.buffer
+}
+
+const PIECE = 4, AHEAD = 8 // seconds: of what becomes an AudioBuffer at a time; of what waits to be played
+
+// A sound in 16 bits, which is half of what an AudioBuffer takes
+class Sound {
+  constructor(buffer) {
+    const floats = Array.from({ length: buffer.numberOfChannels }, (_, c) => buffer.getChannelData(c))
+    Object.assign(this, { sr: buffer.sampleRate, length: buffer.length, duration: buffer.duration, top: 1 })
+    for (const y of floats) for (const v of y) this.top = Math.max(this.top, Math.abs(v)) // Opus may go beyond full scale
+    const scale = 32767/this.top
+    this.channels = floats.map(y => { const res = new Int16Array(y.length); for (let i = 0; i < y.length; i++) res[i] = Math.round(y[i]*scale); return res })
+  }
+
+  // The samples from `start` until before `end`, as they are played
+  piece(start, end) {
+    const res = new AudioBuffer({ length: end - start, numberOfChannels: this.channels.length, sampleRate: this.sr }), scale = this.top/32767
+    this.channels.forEach((y, c) => { const to = res.getChannelData(c); for (let i = start; i < end; i++) to[i - start] = y[i]*scale })
+    return res
+  }
+}
+
+// Plays a sound in pieces that meet at a sample, with what an AudioBufferSourceNode has for it: `connect`, `start`, `stop`, `onended`
+class Player {
+  constructor(context, sound, loop) { Object.assign(this, { context, sound, live: new Set(), loop: loop && loop.map(t => Math.round(t*sound.sr)) }) }
+
+  connect(node) { return this.node = node }
+
+  start(at, from) {
+    this.at = Math.round(at*this.sound.sr)
+    this.place = Math.round(from*this.sound.sr)
+    this.fill()
+  }
+
+  // All of an OfflineAudioContext, and the next seconds of any other; whenever a piece has ended, more is added
+  fill() {
+    const { context, sound, live } = this, end = this.loop ? Math.min(this.loop[1], sound.length) : sound.length
+    const until = context.length ?? (context.currentTime + AHEAD)*sound.sr
+    while (this.place < end && this.at < until) {
+      const stop = Math.min(this.place + PIECE*sound.sr, end), key = `${this.place} ${stop}`
+      if (this.key !== key) Object.assign(this, { key, buffer: sound.piece(this.place, stop) }) // a short loop is one piece
+      const source = new AudioBufferSourceNode(context, { buffer: this.buffer })
+      source.connect(this.node)
+      source.onended = () => { live.delete(source); this.fill(); if (!live.size) this.onended?.() }
+      const late = Math.max(0, Math.ceil(context.currentTime*sound.sr) - this.at) // on a slow machine the beginning is lost, but no time
+      source.start((this.at + late)/sound.sr, late/sound.sr)
+      live.add(source)
+      this.at += stop - this.place
+      this.place = this.loop && stop === end ? this.loop[0] : stop
+    }
+  }
+
+  stop() {
+    for (const source of this.live) { source.onended = null; source.stop() }
+    this.live.clear()
+  }
 }
 
 class Console {
@@ -47,17 +103,20 @@ class Console {
     await new Promise(done => setTimeout(done, 50)) // the page is seen first: decoding keeps every core busy for seconds
     const decoder = new OfflineAudioContext(1, 1, this.sr)
     try {
-      await Promise.all(this.tracks.map(async o => {
-        const text = o.lane.querySelector('.sound').textContent
-        o.buffer = await decoder.decodeAudioData(bytes(text))
-        o.lane.querySelector('.sound').remove() // it is there twice now
+      const left = [...this.tracks]
+      await Promise.all([1, 2].map(async () => { // two at a time: what is decoded is large until it has 16 bits
+        for (let o; o = left.shift();) {
+          const text = o.lane.querySelector('.sound')
+          o.sound = new Sound(await decoder.decodeAudioData(bytes(text.textContent)))
+          text.remove() // it is there twice now
+        }
       }))
     } catch {
       this.fault = 'This browser can’t play Opus in WebM. Update it, or play the sound files beside this page.'
       return this.show()
     }
     for (const o of this.root.querySelectorAll('.save')) o.disabled = false
-    this.available = this.duration = Math.min(...this.tracks.map(o => o.buffer.duration))
+    this.available = this.duration = Math.min(...this.tracks.map(o => o.sound.duration))
     this.ui.play.disabled = false
     this.show()
   }
@@ -113,6 +172,7 @@ class Console {
   }
 
   source(context, o) {
+    if (o.sound) return new Player(context, o.sound, this.looping && this.loop)
     const source = new AudioBufferSourceNode(context, { buffer: o.buffer })
     if (this.looping) Object.assign(source, { loop: true, loopStart: this.loop[0], loopEnd: this.loop[1] })
     return source
@@ -121,7 +181,7 @@ class Console {
   // What the loudspeaker would get from a moment on: the channels of the sum. For tests, and for whoever wants the mix
   async render(from = this.position, seconds = this.duration - from) {
     await this.ready
-    const channels = Math.max(...this.tracks.map(o => o.buffer.numberOfChannels))
+    const channels = Math.max(...this.tracks.map(o => o.sound?.channels.length ?? o.buffer.numberOfChannels))
     const context = new OfflineAudioContext(channels, Math.max(1, Math.round(seconds*this.sr)), this.sr)
     for (const { source } of this.graph(context).parts) source.start(0, from)
     const out = await context.startRendering()
@@ -129,14 +189,14 @@ class Console {
   }
 
   // What a track holds as a WAV file of 16 bits
-  wav({ buffer }) {
-    const n = buffer.numberOfChannels, bytes = 2*n*buffer.length, file = new DataView(new ArrayBuffer(44 + bytes))
+  wav({ sound }) {
+    const n = sound.channels.length, bytes = 2*n*sound.length, file = new DataView(new ArrayBuffer(44 + bytes))
     const text = (at, s) => [...s].forEach((c, i) => file.setUint8(at + i, c.charCodeAt(0)))
     text(0, 'RIFF'); text(8, 'WAVEfmt '); text(36, 'data')
     for (const [at, v] of [[4, 36 + bytes], [16, 16], [24, this.sr], [28, 2*n*this.sr], [40, bytes]]) file.setUint32(at, v, true)
     for (const [at, v] of [[20, 1], [22, n], [32, 2*n], [34, 16]]) file.setUint16(at, v, true)
     const samples = new Int16Array(file.buffer, 44)
-    for (let c = 0; c < n; c++) buffer.getChannelData(c).forEach((v, i) => { samples[i*n + c] = Math.round(clamp(v, -1, 1)*32767) })
+    sound.channels.forEach((y, c) => y.forEach((v, i) => { samples[i*n + c] = clamp(Math.round(v*sound.top), -32767, 32767) }))
     return new Blob([file], { type: 'audio/wav' })
   }
 
@@ -156,7 +216,7 @@ class Console {
     if (this.position >= this.duration - .01) this.position = 0
     this.waiting = this.position >= this.available
     if (this.waiting) return this.show()
-    const at = this.context.currentTime + .03, { sum, parts } = this.graph(this.context), split = this.context.createChannelSplitter(2)
+    const at = Math.ceil((this.context.currentTime + .08)*this.sr)/this.sr, { sum, parts } = this.graph(this.context), split = this.context.createChannelSplitter(2)
     const ears = [0, 1].map(i => { const a = new AnalyserNode(this.context, { fftSize: 2048 }); split.connect(a, i); return a })
     sum.channelCount = 2
     sum.channelCountMode = 'explicit'
