@@ -1,5 +1,5 @@
 "Models from elsewhere: weights read from foreign files, archives fetched from a server that misbehaves, graphs that agree."
-import hashlib, http.server, io, shutil, sys, tarfile, threading, zipfile
+import hashlib, http.server, io, runpy, shutil, sys, tarfile, threading, zipfile
 from pathlib import Path
 import h5py, keras, librosa, numpy as np, pytest, scipy.special, tensorflow as tf
 from songsep import engines, export, folder, pull
@@ -196,6 +196,23 @@ def test_unknown_format_is_refused_everywhere(tmp_path):
 def test_spec_says_only_what_is_unusual():
     said = ModelSpec('toy', ['a'], Config()).to_dict()
     assert 'channels' not in said and 'masking' not in said
+
+def test_a_blend_is_the_mean_and_hears_songs_at_another_level(tmp_path, monkeypatch):
+    spec = ModelSpec('m', ('drums', 'rest'), Config(max_hz=1000., segment=.5), 'tfc_tdf_unet', dict(filters=4, levels=2))
+    nets = [shake(build_model(spec)) for _ in range(2)]
+    for i,net in enumerate(nets):
+        last = [o for o in net.layers if o.weights][-1]
+        last.set_weights([w*100 for w in last.get_weights()]) # untrained, it hardly says anything
+        save_model(tmp_path/f'{i}', net, spec)
+    blend = runpy.run_path(str(Path(__file__).resolve().parent.parent/'tools/blend.py'))
+    monkeypatch.setattr(sys, 'argv', ['blend.py', *(str(tmp_path/o) for o in ('out', '0', '1')), '--gain', '.25'])
+    blend['main']()
+    net, found = load_model(tmp_path/'out')
+    nets[0].set_weights([(a + b)/2 for a,b in zip(*(o.get_weights() for o in nets))])
+    X = noise(2, *nets[0].input_shape[1:])
+    differs = lambda Y: np.abs(net(X) - Y).max()
+    assert differs(nets[0](X*.25)*4) < .01*differs(nets[0](X))
+    assert found.training == dict(mean_of=2, gain=.25)
 
 @pytest.mark.parametrize('output,scale', [('mask', 'log'), ('shares', 'power'), ('spectrogram', 'log')])
 @pytest.mark.parametrize('architecture,small', [('unet', dict(filters=[4, 8], bottleneck=8)), ('strided_unet', dict(filters=[4, 8])), ('tfc_tdf_unet', dict(filters=4, levels=2))])
