@@ -52,7 +52,8 @@ class AudioInfo:
         return self.samples/self.sr
 
 # %% ../nbs/01_audio.ipynb #a004
-_PLAIN = {b'RIFF', b'RIFX', b'RF64', b'riff', b'FORM', b'caff', b'.snd', b'dns.', b'NIST', b'2BIT', b'PVF1', b' paf', b'\x64\xa3\1\0', b'\x64\xa3\2\0'}
+_PLAIN = {b'RIFF', b'RIFX', b'RF64', b'riff', b'FORM', b'caff', b'.snd', b'dns.', b'NIST', b'2BIT', b'PVF1', b' paf',
+          b'\x64\xa3\1\0', b'\x64\xa3\2\0'}
 _EXACT = {'PCM_S8', 'PCM_U8', 'PCM_16', 'PCM_24', 'PCM_32', 'FLOAT', 'DOUBLE', 'ULAW', 'ALAW', 'ALAC_16', 'ALAC_24', 'ALAC_32',
     'NMS_ADPCM_16', 'NMS_ADPCM_24', 'NMS_ADPCM_32'} # the last are AMR to ffmpeg
 
@@ -168,7 +169,9 @@ def _ffmpeg(path, k, part=None):
         with av.open(file, options=options) as container:
             streams = container.streams.audio
             if not streams: raise SoundError(f"{path} has no sound in it.")
-            if k >= len(streams): raise SoundError(f"{path} holds {len(streams)} audio streams, and stream {k} was asked for; they count from 0.")
+            if k >= len(streams):
+                raise SoundError(f"{path} holds {len(streams)} audio streams, and stream {k} was asked for; they "
+                                 "count from 0.")
             if streams[k].codec_context is None: raise SoundError(f"{path} holds sound of a kind that can't be decoded. {_AGAIN}")
             if streams[k].codec_context.name == 'flac': streams[k].codec_context.options = {'err_detect': 'crccheck+explode'}
             if container.format.name == 'caf': streams[k].codec_context.flags2 |= 1 << 29 # skip nothing: of ALAC the end would go twice
@@ -406,7 +409,8 @@ def _ogg_parts(path):
         opening = bool(flags & 2)
         whole = len(page) == 27 + page[26] + sum(page[27:27+page[26]]) and _page_sum(page) == int.from_bytes(page[22:26], 'little')
         if not whole or parts and not parts[-1].see(flags, page):
-            raise SoundError(f"{path} is damaged {100*at/path.stat().st_size:.0f} % of the way through: a piece is missing or spoilt. {_AGAIN}")
+            raise SoundError(f"{path} is damaged {100*at/path.stat().st_size:.0f} % of the way through: a piece is "
+                             f"missing or spoilt. {_AGAIN}")
     for o,end in zip(parts, [*(o.start for o in parts[1:]), path.stat().st_size]): o.end = end
     return tuple((o.start, o.end, max(0, o.samples - o.skip), o.vorbis) for o in parts)
 
@@ -700,10 +704,13 @@ def check_format(
     if sr not in rates:
         known = f"{rates[0]} to {rates[-1]}" if isinstance(rates, range) else ', '.join(map(str, rates))
         raise SongsepError(f"{fmt} can't hold {sr} Hz; it knows {known} Hz. Use wav.")
-    if channels > (most := _CHANNELS.get(fmt, 1024)): raise SongsepError(f"{fmt} can't hold {channels} channels; it holds {most} at most. Use wav.")
-    if not lossy and not sf.check_format(fmt.upper(), subtype): raise SongsepError(f"{fmt} can't hold samples of the kind {subtype}. Use wav.")
+    if channels > (most := _CHANNELS.get(fmt, 1024)):
+        raise SongsepError(f"{fmt} can't hold {channels} channels; it holds {most} at most. Use wav.")
+    if not lossy and not sf.check_format(fmt.upper(), subtype):
+        raise SongsepError(f"{fmt} can't hold samples of the kind {subtype}. Use wav.")
     size = samples*channels*_BYTES.get(subtype, 4)
-    if not lossy and size > _LARGEST.get(fmt, 2**32 - 2**20): raise SongsepError(f"{fmt} holds 4 GB at most, and {size/1e9:.1f} GB are to be written. Use wav or flac.")
+    if not lossy and size > _LARGEST.get(fmt, 2**32 - 2**20):
+        raise SongsepError(f"{fmt} holds 4 GB at most, and {size/1e9:.1f} GB are to be written. Use wav or flac.")
 
 # %% ../nbs/01_audio.ipynb #a034
 def _command(file, code, value): # libsndfile's sf_command, which python-soundfile does not pass on
@@ -763,7 +770,8 @@ def write(self:AudioWriter,
 def _failed(self:AudioWriter, e):
     "What an error of libsndfile's was, most likely"
     rest = max(1<<16, self._file.frames)*self.channels*4
-    return disk_error(self.path, rest) or SongsepError(f"{self.path} can't be written at {self.sr} Hz with {self.channels} channel(s) ({e}). Use wav or flac.")
+    return disk_error(self.path, rest) or SongsepError(f"{self.path} can't be written at {self.sr} Hz with "
+                                                       f"{self.channels} channel(s) ({e}). Use wav or flac.")
 
 # %% ../nbs/01_audio.ipynb #a037
 @patch
@@ -784,7 +792,9 @@ def __exit__(self:AudioWriter, kind, e, trace):
 @patch
 def _compare(self:AudioWriter):
     came = sf.info(_file_name(self._part)).frames
-    if came != self.n: raise disk_error(self.path) or SongsepError(f"{self.path}: {self.n} samples were written, and {came} are in the file. Is the disk in order? Run it again.")
+    if came != self.n:
+        raise disk_error(self.path) or SongsepError(f"{self.path}: {self.n} samples were written, and {came} are in "
+                                                    "the file. Is the disk in order? Run it again.")
 
 # %% ../nbs/01_audio.ipynb #0023
 def write_audio(
@@ -798,7 +808,8 @@ def write_audio(
     with AudioWriter(path, sr, len(y), subtype, y.shape[-1]) as w: w.write(y)
 
 # %% ../nbs/01_audio.ipynb #0031
-_ID3 = dict(title='TIT2', artist='TPE1', album='TALB', albumartist='TPE2', date='TDRC', tracknumber='TRCK', discnumber='TPOS', genre='TCON', composer='TCOM')
+_ID3 = dict(title='TIT2', artist='TPE1', album='TALB', albumartist='TPE2', date='TDRC', tracknumber='TRCK',
+            discnumber='TPOS', genre='TCON', composer='TCOM')
 
 def read_tags(
     path:str|Path # A sound file
@@ -809,7 +820,9 @@ def read_tags(
     try:
         f = mutagen.File(path)
         if f is None or not f.tags: return {}, []
-        if isinstance(f.tags, id3.ID3): return {k: [str(o) for o in f.tags[v].text] for k,v in _ID3.items() if v in f.tags}, [(o.mime, o.data) for o in f.tags.getall('APIC')]
+        if isinstance(f.tags, id3.ID3):
+            texts = {k: [str(o) for o in f.tags[v].text] for k,v in _ID3.items() if v in f.tags}
+            return texts, [(o.mime, o.data) for o in f.tags.getall('APIC')]
         if isinstance(f, mp4.MP4):
             kinds = {mp4.MP4Cover.FORMAT_PNG: 'image/png'}
             return _texts(mutagen.File(path, easy=True)), [(kinds.get(o.imageformat, 'image/jpeg'), bytes(o)) for o in f.tags.get('covr', [])]

@@ -77,10 +77,12 @@ def scan_track(
             if of := [y for k,y in stems.items() if target[k]==t]:
                 o['energy'], o['seconds'] = o['energy'] + _energy(y := _sum(of)), o['seconds'] + _sounds(y)
     mix, sr = facts.pop('', None), max(rates, default=1)
-    return dict(name=track.name, split=track.split, kind=track.kind, uuid=track.uuid or ('' if faults or not infos else identity(track)),
-                missing=list(track.missing), faults=faults, stems=facts, mix=mix, seconds=max((f['samples']/f['sr'] for f in facts.values()), default=0.),
-                mix_error_db=_db(error, whole) if mix and len(rates)==1 else None,
-                sum_of_others=[k for k,f in facts.items() if not mix and len(facts) > 2 and len(rates)==1 and f['seconds'] and _db(f['against'], whole) < -30],
+    uuid = track.uuid or ('' if faults or not infos else identity(track))
+    seconds = max((f['samples']/f['sr'] for f in facts.values()), default=0.)
+    told = not mix and len(facts) > 2 and len(rates)==1 # whether a stem can be known as the mixture
+    return dict(name=track.name, split=track.split, kind=track.kind, uuid=uuid, missing=list(track.missing), faults=faults,
+                stems=facts, mix=mix, seconds=seconds, mix_error_db=_db(error, whole) if mix and len(rates)==1 else None,
+                sum_of_others=[k for k,f in facts.items() if told and f['seconds'] and _db(f['against'], whole) < -30],
                 targets={t: o | {'energy': o['energy']/sr} for t,o in sums.items()}) # energy times seconds, whatever the rate
 
 # %% ../nbs/08_check.ipynb #0008
@@ -95,11 +97,14 @@ _ORDER = ('test', 'validation', 'train', 'omitted', '') # a tie between splits g
 
 def _moved(path, names):
     moves = read_json(path) if path.stat().st_size < 1<<20 else None
-    if not isinstance(moves, dict): raise SongsepError(f"{path} is no list of splits. Expected redux.json or splits_v2.json of slakh-utils.")
+    if not isinstance(moves, dict):
+        raise SongsepError(f"{path} is no list of splits. Expected redux.json or splits_v2.json of slakh-utils.")
     out = {}
     for k in names:
         to = moves.get(k)
-        split = {'None': original_split(k), 'omit': 'omitted', 'move': SPLITS.get(str(to.get('destination_split')))}.get(str(to.get('action'))) if isinstance(to, dict) else ''
+        known = to if isinstance(to, dict) else {'action': ''}
+        moved = SPLITS.get(str(known.get('destination_split')))
+        split = {'None': original_split(k), 'omit': 'omitted', 'move': moved}.get(str(known.get('action')))
         if not split: raise SongsepError(f"{path} says {str(to)[:80]} about {k}, which is no split.")
         out[k] = split
     return out
@@ -112,7 +117,8 @@ def splits_of(
     if how and Path(how).suffix=='.json':
         if not Path(how).is_file(): raise SongsepError(f"{how} does not exist. Name redux.json or splits_v2.json of slakh-utils.")
         return _moved(Path(how), [t.name for t in tracks])
-    if how not in (None, 'original', 'redux', 'split2'): raise SongsepError(f"splits must be original, redux, split2 or a JSON file. Received: {how}")
+    if how not in (None, 'original', 'redux', 'split2'):
+        raise SongsepError(f"splits must be original, redux, split2 or a JSON file. Received: {how}")
     out = {t.name: t.split if how is None else original_split(t.name) or t.split for t in tracks}
     groups = {}
     for t in sorted(tracks, key=lambda t: t.name): groups.setdefault(t.uuid or t.name, []).append(t.name)
@@ -162,27 +168,33 @@ def refuse_leak(
     model:str='this model' # Its name, for the error message
 ):
     "Refuse to judge a model by songs that it has learned."
-    if not isinstance(train, list) or any(not isinstance(o, dict) or not all(isinstance(o.get(k), str) for k in ('name', 'uuid')) for o in train):
+    named = lambda o: isinstance(o, dict) and all(isinstance(o.get(k), str) for k in ('name', 'uuid'))
+    if not isinstance(train, list) or not all(map(named, train)):
         raise SongsepError(f"{model}: `training_songs` must list the `name` and `uuid` of each song. Fetch the model again.")
     if not (twins := leaks(train, tracks)): return
     pairs = '; '.join(f"{b} (its {why} is that of {a})" for a,b,why in twins[:5])
-    raise SongsepError(f"{model} was trained on {len(twins)} of these {len(tracks)} songs, so scores would mean nothing: {pairs}{'; ...' if len(twins) > 5 else ''}. Take them out of the folder.")
+    raise SongsepError(f"{model} was trained on {len(twins)} of these {len(tracks)} songs, so scores would mean "
+                       f"nothing: {pairs}{'; ...' if len(twins) > 5 else ''}. Take them out of the folder.")
 
 # %% ../nbs/08_check.ipynb #0016
 def _scans(tracks, recipe, n_jobs, dask, progress):
     from tqdm import tqdm
-    done = dict(tqdm(run_jobs(partial(scan_track, recipe=recipe), list(tracks), n_jobs, dask), total=len(tracks), unit='track', disable=not progress, leave=False))
+    jobs = run_jobs(partial(scan_track, recipe=recipe), list(tracks), n_jobs, dask)
+    done = dict(tqdm(jobs, total=len(tracks), unit='track', disable=not progress, leave=False))
     return [done[i] for i in range(len(done))]
 
 def _shares(scans, recipe):
     scans = [o for o in scans if isinstance(o, dict)]
     energy = sum(t['energy'] for o in scans for t in o['targets'].values())
     def row(t):
-        have, stems = [o['targets'][t] for o in scans if t in o['targets']], [f for o in scans for f in o['stems'].values() if f['target']==t]
-        e = sum(o['energy'] for o in have)
-        return dict(tracks=len(have), stems=len(stems), hours=sum(o['seconds'] for o in have)/3600, share=e/max(energy, 1e-20), share_db=_db(e, energy),
-                    silent=sum(not o['seconds'] for o in have), values=dict(Counter(str(f['value']) for f in stems).most_common()))
-    return dict(recipe=recipe.name, tracks=len(scans), hours=sum(o['seconds'] for o in scans)/3600, targets={t: row(t) for t in (*recipe.targets, RESIDUALS)})
+        have = [o['targets'][t] for o in scans if t in o['targets']]
+        stems = [f for o in scans for f in o['stems'].values() if f['target']==t]
+        e, hours = sum(o['energy'] for o in have), sum(o['seconds'] for o in have)/3600
+        values = Counter(str(f['value']) for f in stems)
+        return dict(tracks=len(have), stems=len(stems), hours=hours, share=e/max(energy, 1e-20), share_db=_db(e, energy),
+                    silent=sum(not o['seconds'] for o in have), values=dict(values.most_common()))
+    return dict(recipe=recipe.name, tracks=len(scans), hours=sum(o['seconds'] for o in scans)/3600,
+                targets={t: row(t) for t in (*recipe.targets, RESIDUALS)})
 
 def recipe_report(
     recipe:Recipe, # The recipe
@@ -190,16 +202,20 @@ def recipe_report(
     n_jobs:int|None=None, # Processes at a time; `None` takes all cores
     dask:str|None=None, # Address of a Dask scheduler, to work there instead
     progress:bool=False # Show a progress bar
-) -> dict: # `tracks`, `hours`, and for each target and `residuals` its `tracks`, `stems`, `hours`, `share` (of energy, 0 to 1), `share_db`, `silent`, `values`
+) -> dict: # `tracks`, `hours`, and for each target and `residuals` its facts, `share` (of energy, 0 to 1) among them
     "What a recipe makes of a dataset. Every stem is read once."
     return _shares(_scans(tracks, recipe, n_jobs, dask, progress), recipe)
 
+# %% ../nbs/08_check.ipynb #0016b
 def recipe_text(
     report:dict # From `recipe_report`
 ) -> str: # A table, and a line about the residual
     "The report to read."
-    lines = [f"{report['recipe']}: {report['tracks']} tracks, {_time(report['hours'])}", f"{'target':<16}{'tracks':>7}{'stems':>7}{'sounds':>11}{'energy':>9}{'silent in':>11}"]
-    lines += [f"{t:<16}{r['tracks']:>7}{r['stems']:>7}{_time(r['hours']):>11}{r['share']:>9.1%}{r['silent']:>11}" for t,r in report['targets'].items()]
+    lines = [f"{report['recipe']}: {report['tracks']} tracks, {_time(report['hours'])}",
+             f"{'target':<16}{'tracks':>7}{'stems':>7}{'sounds':>11}{'energy':>9}{'silent in':>11}"]
+    for t,r in report['targets'].items():
+        sounds = _time(r['hours'])
+        lines.append(f"{t:<16}{r['tracks']:>7}{r['stems']:>7}{sounds:>11}{r['share']:>9.1%}{r['silent']:>11}")
     rest = report['targets'][RESIDUALS]['values']
     return '\n'.join(lines + ([f"To no target: {_list([f'{k} ({n})' for k,n in rest.items()], 20)}."] if rest else []))
 
@@ -240,18 +256,24 @@ def lint_recipe(
     listed = [o for vs in recipe.values.values() for o in vs]
     for s in have.values():
         v = s.meta[recipe.key]
-        if target_of(recipe, s)==RESIDUALS and (why := _meant(v, listed)): out.append(f"{v!r} goes to no target: {why}{'.'*(why[-1] != '?')}")
+        if target_of(recipe, s)==RESIDUALS and (why := _meant(v, listed)):
+            out.append(f"{v!r} goes to no target: {why}{'.'*(why[-1] != '?')}")
     for t,vs in recipe.values.items() if have else ():
         lost = [o for o in vs if isinstance(o, str) and repr(o) not in have]
-        if not any(repr(o) in have for o in vs): out.append(f"{t} gets nothing: {'none of its values is' if len(vs) > 1 else 'its value is not'} that of a stem here.")
+        if not any(repr(o) in have for o in vs):
+            which = 'none of its values is' if len(vs) > 1 else 'its value is not'
+            out.append(f"{t} gets nothing: {which} that of a stem here.")
         elif lost: out.append(f"{t}: {_list(map(repr, lost))} match{'es'*(len(lost)==1)} nothing here.")
     for name,s in names.items():
         fits = targets_named(recipe, s.name)
         if len(fits) > 1: out.append(f"{s.name!r} goes to no target: the name fits several.")
-        elif not fits and (why := _meant(name, [o for vs in recipe.names.values() for o in vs])): out.append(f"{s.name!r} goes to no target: {why}{'.'*(why[-1] != '?')}")
+        elif not fits and (why := _meant(name, [o for vs in recipe.names.values() for o in vs])):
+            out.append(f"{s.name!r} goes to no target: {why}{'.'*(why[-1] != '?')}")
     rest = Counter(str(s.meta.get(recipe.key, s.name)) for s in stems if target_of(recipe, s)==RESIDUALS)
     share = report['targets'][RESIDUALS]['share'] if report else sum(rest.values())/max(len(stems), 1)
-    if share > most_residual: out.append(f"{share:.0%} of the {'energy' if report else 'stems'} fall to the residual: {_list([f'{k} ({n})' for k,n in rest.most_common()], 8)}.")
+    if share > most_residual:
+        what, which = 'energy' if report else 'stems', _list([f'{k} ({n})' for k,n in rest.most_common()], 8)
+        out.append(f"{share:.0%} of the {what} fall to the residual: {which}.")
     return out
 
 # %% ../nbs/08_check.ipynb #0023
@@ -260,25 +282,39 @@ def _problem(level, what, track, value, do): return dict(level=level, what=what,
 def _of_track(o): # problems of one scan
     P = partial(_problem, track=o['name'])
     for k,v in o['faults'].items(): yield P('error', 'cannot be read', value=v, do='')
-    if o['missing']: yield P('warning', 'listed without a file', value=_list(o['missing'], 10), do='fetch them, or leave it if they never sounded')
+    if o['missing']:
+        yield P('warning', 'listed without a file', value=_list(o['missing'], 10),
+                do='fetch them, or leave it if they never sounded')
     stems, rates = o['stems'], {}
     for k,f in stems.items(): rates.setdefault(f['sr'], []).append(k)
-    if len(rates) > 1: yield P('error', 'several sample rates', value='; '.join(f'{r} Hz: {_list(v)}' for r,v in sorted(rates.items())), do='bring the stems to one rate')
-    if stems and o['mix'] and o['mix']['sr'] not in rates: yield P('error', 'several sample rates', value=f"mix {o['mix']['sr']} Hz, stems {_list(rates)} Hz", do='bring them to one rate')
-    if len({f['channels'] for f in stems.values()}) > 1: yield P('warning', 'mono beside stereo', value=_list([f"{k} has {f['channels']}" for k,f in stems.items()]), do='mono stems are put on all channels')
+    if len(rates) > 1:
+        value = '; '.join(f'{r} Hz: {_list(v)}' for r,v in sorted(rates.items()))
+        yield P('error', 'several sample rates', value=value, do='bring the stems to one rate')
+    if stems and o['mix'] and o['mix']['sr'] not in rates:
+        yield P('error', 'several sample rates', value=f"mix {o['mix']['sr']} Hz, stems {_list(rates)} Hz",
+                do='bring them to one rate')
+    if len({f['channels'] for f in stems.values()}) > 1:
+        yield P('warning', 'mono beside stereo', value=_list([f"{k} has {f['channels']}" for k,f in stems.items()]),
+                do='mono stems are put on all channels')
     lengths = {k: f['samples']/f['sr'] for k,f in [*stems.items(), *([('mix', o['mix'])] if o['mix'] else [])] if k not in o['faults']}
     if lengths and max(lengths.values()) - min(lengths.values()) > .01:
-        shown = sorted(lengths.items(), key=lambda kv: kv[1])
-        yield P('warning', 'unequal lengths', value=f"{shown[0][0]} {shown[0][1]:.2f} s, {shown[-1][0]} {shown[-1][1]:.2f} s", do='the shorter end in silence; export all from the same start to the same end')
+        (short, a), *_, (long, b) = sorted(lengths.items(), key=lambda kv: kv[1])
+        yield P('warning', 'unequal lengths', value=f'{short} {a:.2f} s, {long} {b:.2f} s',
+                do='the shorter end in silence; export all from the same start to the same end')
     silent = [k for k,f in stems.items() if not f['seconds'] and k not in o['faults']]
-    if stems and len(silent)==len(stems): yield P('error', 'no sound', value='every stem is silent', do='remove the track, or export it again')
-    elif silent: yield P('warning', 'silent stems', value=_list(silent), do='nothing to learn from; remove them if they should sound')
+    if stems and len(silent)==len(stems):
+        yield P('error', 'no sound', value='every stem is silent', do='remove the track, or export it again')
+    elif silent: yield P('warning', 'silent stems', value=_list(silent),
+                         do='nothing to learn from; remove them if they should sound')
     if clipped := {k: f['clipped'] for k,f in [*stems.items(), *([('mix', o['mix'])] if o['mix'] else [])] if f['clipped']}:
         yield P('warning', 'clipping', value=_list([f'{k} in {n} places' for k,n in clipped.items()]), do='export softer')
     if (db := o['mix_error_db']) is not None and db > -30 and len(silent) < len(stems):
-        yield P('error' if db > -10 else 'warning', 'mix is not the sum', value=f'differs by {db:.0f} dB', do='training uses the sum; look for a stem that is missing, there twice, or at another level' if db > -10 else 'training uses the sum; a mastered mix may differ so')
+        level, why = (('error', 'look for a stem that is missing, there twice, or at another level') if db > -10
+                      else ('warning', 'a mastered mix may differ so'))
+        yield P(level, 'mix is not the sum', value=f'differs by {db:.0f} dB', do=f'training uses the sum; {why}')
     for k in o['sum_of_others']: yield P('error', 'mixture among the stems', value=f'{k} is the sum of the others', do='call it mix')
 
+# %% ../nbs/08_check.ipynb #0023b
 def _twins(scans):
     groups = {}
     for o in scans:
@@ -286,8 +322,10 @@ def _twins(scans):
     for twins in groups.values():
         splits = {o['split'] for o in twins}
         if len(splits) < 2 and (twins[0]['kind']=='slakh' or len(twins) < 2): continue
-        yield _problem('error' if len(splits) > 1 else 'warning', 'twins in two splits' if len(splits) > 1 else 'the same song twice', twins[0]['name'],
-            ', '.join(f"{o['name']} ({o['split'] or 'no split'})" for o in twins[:6]), 'use the splits redux or split2' if twins[0]['kind']=='slakh' else 'keep one of them')
+        found = ('error', 'twins in two splits') if len(splits) > 1 else ('warning', 'the same song twice')
+        which = ', '.join(f"{o['name']} ({o['split'] or 'no split'})" for o in twins[:6])
+        do = 'use the splits redux or split2' if twins[0]['kind']=='slakh' else 'keep one of them'
+        yield _problem(*found, twins[0]['name'], which, do)
 
 def _unused(root, tracks): # sound that no track takes
     used = {s.path for t in tracks for s in (*t.stems, *([t.mix] if t.mix else []))}
@@ -296,7 +334,8 @@ def _unused(root, tracks): # sound that no track takes
         folder = Path(folder)
         keep = (lambda d: d=='stems') if folder in homes else (lambda d: d[0] != '.')
         dirs[:] = [d for d in sorted(dirs) if keep(d)] if len(folder.relative_to(root).parts) < MAX_DEPTH else []
-        out += [str((folder/f).relative_to(root)) for f in sorted(files) if Path(f).suffix.lower() in AUDIO_SUFFIXES and f[0] != '.' and folder/f not in used]
+        sounds = (folder/f for f in sorted(files) if Path(f).suffix.lower() in AUDIO_SUFFIXES and f[0] != '.')
+        out += [str(f.relative_to(root)) for f in sounds if f not in used]
     return out
 
 # %% ../nbs/08_check.ipynb #0023a
@@ -306,22 +345,30 @@ def check_dataset(
     n_jobs:int|None=None, # Processes at a time; `None` takes all cores
     dask:str|None=None, # Address of a Dask scheduler, to work there instead
     progress:bool=False # Show a progress bar
-) -> dict: # `root`, `kinds`, `tracks`, `stems`, `hours`, `rates`, `channels`, `splits`, `problems` (each `level`, `what`, `track`, `value`, `do`) and `recipe`
+) -> dict: # What it is; `problems`, each with `level`, `what`, `track`, `value` and `do`; and `recipe`, from `recipe_report`
     "Read a dataset once, and tell what it is and what is wrong with it."
     root, said = Path(root), []
     tracks = find_tracks(root, say=said.append)
     results = _scans(tracks, recipe, n_jobs, dask, progress)
     scans = [o for o in results if isinstance(o, dict)]
-    problems = [_problem('error', 'left out', '', o, '') for o in said] + [_problem('error', 'cannot be read', t.name, str(o), '') for t,o in zip(tracks, results) if not isinstance(o, dict)]
+    problems = [_problem('error', 'left out', '', o, '') for o in said]
+    for t,o in zip(tracks, results):
+        if not isinstance(o, dict): problems.append(_problem('error', 'cannot be read', t.name, str(o), ''))
     problems += [p for o in scans for p in _of_track(o)] + list(_twins(scans))
-    if root.is_dir() and (lost := _unused(root, tracks)): problems.append(_problem('warning', 'sound that no track takes', '', f"{len(lost)} files: {_list(lost)}", 'one sound file alone is no song as stems'))
+    if root.is_dir() and (lost := _unused(root, tracks)):
+        problems.append(_problem('warning', 'sound that no track takes', '', f"{len(lost)} files: {_list(lost)}",
+                                 'one sound file alone is no song as stems'))
     rates = Counter(f['sr'] for o in scans for f in list(o['stems'].values())[:1])
-    if len(rates) > 1: problems.append(_problem('warning', 'tracks of several rates', '', _list([f'{n} at {r} Hz' for r,n in rates.items()]), 'preparing brings them to one'))
+    if len(rates) > 1:
+        which = _list([f'{n} at {r} Hz' for r,n in rates.items()])
+        problems.append(_problem('warning', 'tracks of several rates', '', which, 'preparing brings them to one'))
     shares = _shares(scans, recipe) if recipe else None
     problems += [_problem('warning', 'recipe', recipe.name, o, '') for o in (lint_recipe(recipe, tracks, shares) if recipe else ())]
-    return dict(root=str(root), kinds=dict(Counter(t.kind for t in tracks)), tracks=len(tracks), stems=sum(len(t.stems) for t in tracks), hours=sum(o['seconds'] for o in scans)/3600,
-                rates=dict(rates), channels=dict(Counter(f['channels'] for o in scans for f in list(o['stems'].values())[:1])),
-                splits=dict(Counter(t.split for t in tracks if t.split)), problems=sorted(problems, key=lambda p: p['level']), recipe=shares)
+    channels = Counter(f['channels'] for o in scans for f in list(o['stems'].values())[:1])
+    kinds, splits = Counter(t.kind for t in tracks), Counter(t.split for t in tracks if t.split)
+    return dict(root=str(root), kinds=dict(kinds), tracks=len(tracks), stems=sum(len(t.stems) for t in tracks),
+                hours=sum(o['seconds'] for o in scans)/3600, rates=dict(rates), channels=dict(channels), splits=dict(splits),
+                problems=sorted(problems, key=lambda p: p['level']), recipe=shares)
 
 # %% ../nbs/08_check.ipynb #0023b
 def check_text(
@@ -330,12 +377,17 @@ def check_text(
     "The report to read: at most five examples of each kind of problem."
     kinds = {'slakh':'Slakh', 'musdb':'MUSDB18 mp4', 'folder':'a folder a song', 'stem folders':'a folder a stem', 'csv':'a table'}
     count = lambda d, unit: _list([f"{k}{unit} ({n})" for k,n in d.items()])
-    lines = [f"{report['root']}: {report['tracks']} tracks, {report['stems']} stems, {_time(report['hours'])}", f"form: {count({kinds[k]: n for k,n in report['kinds'].items()}, '')}",
-             f"rates: {count(report['rates'], ' Hz')}; channels: {count(report['channels'], '')}" + (f"; splits: {count(report['splits'], '')}" if report['splits'] else '')]
+    forms, splits = {kinds[k]: n for k,n in report['kinds'].items()}, count(report['splits'], '')
+    lines = [f"{report['root']}: {report['tracks']} tracks, {report['stems']} stems, {_time(report['hours'])}",
+             f"form: {count(forms, '')}",
+             f"rates: {count(report['rates'], ' Hz')}; channels: {count(report['channels'], '')}" + (splits and f'; splits: {splits}')]
     groups = {}
     for p in report['problems']: groups.setdefault((p['level'], p['what']), []).append(p)
     for (level,what),ps in groups.items():
-        lines += ['', f"{level}: {what} ({len(ps)})"] + [f"  {p['track']+': ' if p['track'] else ''}{p['value']}{'. '+p['do'][0].upper()+p['do'][1:]+'.' if p['do'] else ''}" for p in ps[:5]]
+        lines += ['', f"{level}: {what} ({len(ps)})"]
+        for p in ps[:5]:
+            where, do = p['track'] and f"{p['track']}: ", p['do'] and f". {p['do'][0].upper()}{p['do'][1:]}."
+            lines.append(f"  {where}{p['value']}{do}")
         if len(ps) > 5: lines.append(f"  and {len(ps)-5} more")
     if report['recipe']: lines += ['', recipe_text(report['recipe'])]
     n = Counter(p['level'] for p in report['problems'])

@@ -38,8 +38,12 @@ def _fill(layer, names, read, where, turn=False):
     arrays = [read(names[k]) for k in ORDER if k in names]
     if turn: arrays = [a.swapaxes(0, 1) if a.ndim == 4 else a for a in arrays]
     want, got = [tuple(w.shape) for w in layer.weights], [a.shape for a in arrays]
-    if want != got: raise SongsepError(f"{where}: {next(iter(names.values()), 'a layer')} and the layers like it have the shapes {got}, where {want} were expected. It is a checkpoint of another network.")
-    if not all(np.isfinite(a).all() for a in arrays): raise SongsepError(f"{where}: {next(iter(names.values()))} holds values that are no numbers. The file is damaged; copy it again.")
+    if want != got:
+        raise SongsepError(f"{where}: {next(iter(names.values()), 'a layer')} and the layers like it have the shapes "
+                           f"{got}, where {want} were expected. It is a checkpoint of another network.")
+    if not all(np.isfinite(a).all() for a in arrays):
+        raise SongsepError(f"{where}: {next(iter(names.values()))} holds values that are no numbers. The file is "
+                           "damaged; copy it again.")
     layer.set_weights(arrays)
 
 def _counts(layers): return ', '.join(f"{len(v)} {k}" for k,v in layers.items())
@@ -57,12 +61,15 @@ Both channels of a stereo song are seen at once. Spleeter itself gives silence a
 def _prefix(folder):
     "The checkpoint of a folder that was saved last: never a path from inside the file `checkpoint`, only a name"
     found = {p.stem: p for p in folder.glob('*.index')}
-    if not found: raise SongsepError(f"{folder} holds no TensorFlow checkpoint (no *.index). Name the folder with Spleeter's `model.index`, or a .h5 file.")
+    if not found:
+        raise SongsepError(f"{folder} holds no TensorFlow checkpoint (no *.index). Name the folder with Spleeter's "
+                           "`model.index`, or a .h5 file.")
     state = folder/'checkpoint'
     said = re.search(r'^model_checkpoint_path: "(.*)"', state.read_text(errors='replace'), re.M) if state.is_file() else None
     name = Path(said[1]).name if said else None
     return folder/(name if name in found else sorted(found)[-1])
 
+# %% ../nbs/19_checkpoints.ipynb #0010b
 def load_spleeter(
     folder:str|Path, # Folder with `model.index` and `model.data-00000-of-00001`
     name:str|None=None, # The model's name; `None` makes it `spleeter-2stems` and the like
@@ -79,15 +86,20 @@ def load_spleeter(
         layers = by_construction(list(reader.get_variable_to_shape_map()))
         n = len(layers['conv2d'])//7
         if n not in SPLEETER_STEMS or [len(layers[k]) for k in KINDS] != [7*n, 6*n, 12*n]:
-            raise SongsepError(f"{folder} is no Spleeter model of 2, 4 or 5 stems: it holds {_counts(layers)} layers, where 14, 12 and 24 (or twice, or 2.5 times as many) were expected.")
+            raise SongsepError(f"{folder} is no Spleeter model of 2, 4 or 5 stems: it holds {_counts(layers)} "
+                               "layers, where 14, 12 and 24 (or twice, or 2.5 times as many) were expected.")
         names, arguments = SPLEETER_STEMS[n]
-        if targets and len(targets) != n: raise SongsepError(f"{folder} has {n} stems, and {len(targets)} names were given: {', '.join(targets)}.")
-        spec = ModelSpec(name or f'spleeter-{n}stems', targets or names, config, 'spleeter_unet', arguments, channels=2, masking={'exponent': 2, 'above': 'hold'})
+        if targets and len(targets) != n:
+            raise SongsepError(f"{folder} has {n} stems, and {len(targets)} names were given: {', '.join(targets)}.")
+        spec = ModelSpec(name or f'spleeter-{n}stems', targets or names, config, 'spleeter_unet', arguments,
+                         channels=2, masking={'exponent': 2, 'above': 'hold'})
         model = build_model(spec)
         for i in range(n):
             for kind,ours,k in (('conv2d', 'down', 7), ('conv2d_transpose', 'up', 6), ('batch_normalization', 'norm', 12)):
                 for j in range(k):
-                    if ours != 'norm' or j != 5: _fill(model.get_layer(f'stem{i}_{ours}{j}'), layers[kind][i*k+j], reader.get_tensor, folder, turn=True)
+                    if ours != 'norm' or j != 5:
+                        _fill(model.get_layer(f'stem{i}_{ours}{j}'), layers[kind][i*k+j], reader.get_tensor, folder,
+                              turn=True)
     except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as e: # how its reader tells of missing bytes is not one way
         raise SongsepError(f"{folder} is damaged or no TensorFlow checkpoint ({str(e).splitlines()[0][:120]}). Copy it again.") from None
     source = {'from': 'Spleeter', 'file': data.name, 'sha256': sha256(data)}
@@ -104,7 +116,8 @@ def narrow_spleeter(
     "One of Spleeter's U-Nets for one channel, with its lowest levels taken off; a start for other stems."
     old, was = load_model(parent)
     if was.architecture != 'spleeter_unet' or stem not in was.targets: raise SongsepError(f"{parent} has no Spleeter network for {stem}.")
-    arguments = {k: v for k,v in was.arguments.items() if k != 'softmax'} | dict(filters=list(filters), channels=1, shared=True, dropout=dropout)
+    kept = {k: v for k,v in was.arguments.items() if k != 'softmax'}
+    arguments = kept | dict(filters=list(filters), channels=1, shared=True, dropout=dropout)
     spec = ModelSpec(Path(folder).name, [stem], was.config, 'spleeter_unet', arguments, imported=was.imported)
     model, at = build_model(spec), was.targets.index(stem)
     n, lost = len(filters), len([o for o in old.layers if o.name.startswith('stem0_down')]) - 1 - len(filters)
@@ -283,13 +296,15 @@ class _Graph:
         "Convolution of several pictures laid side by side, as a sum, which saves laying them there"
         out, i = None, 0
         for x,n in xs:
-            y = self('Conv', x, self.constant(K[:, i:i+n]), *([self.constant(b)] if out is None else []), kernel_shape=K.shape[2:], **({'pads': [1]*4} | kw))
+            y = self('Conv', x, self.constant(K[:, i:i+n]), *([self.constant(b)] if out is None else []),
+                     kernel_shape=K.shape[2:], **({'pads': [1]*4} | kw))
             out, i = y if out is None else self('Add', out, y), i+n
         return out
     def norm(self, x, gamma, beta, mean, variance):
         "Batch normalization as a convolution of each channel by itself: unlike the node of that name, ONNX Runtime computes it together with what activates it"
         scale = gamma/np.sqrt(variance + 1e-3)
-        return self('Conv', x, self.constant(scale[:, None, None, None]), self.constant(beta - mean*scale), group=len(scale), kernel_shape=[1, 1])
+        return self('Conv', x, self.constant(scale[:, None, None, None]), self.constant(beta - mean*scale),
+                    group=len(scale), kernel_shape=[1, 1])
 
 # %% ../nbs/19_checkpoints.ipynb #0019a
 def _stem_graph(g, mix, get, activation, n_levels):
@@ -312,7 +327,8 @@ def _stem_graph(g, mix, get, activation, n_levels):
         xs = [skips.pop(), (g('DepthToSpace', x, blocksize=2), n) if j < n_levels-2 else (x, 4*n)]
     k, b = get(f'up{n_levels-1}')
     of_skip, of_x = (cell_kernel(o, 'up', 2, 4) for o in np.split(k.swapaxes(2, 3), 2, 2))
-    x = g('Add', g.conv(xs[:1], from_pixels(of_skip, 2)[:, :, 1:5, 1:5], np.tile(b, 16), strides=[2, 2]), g('Conv', xs[1][0], g.constant(of_x), pads=[1]*4))
+    x = g('Add', g.conv(xs[:1], from_pixels(of_skip, 2)[:, :, 1:5, 1:5], np.tile(b, 16), strides=[2, 2]),
+          g('Conv', xs[1][0], g.constant(of_x), pads=[1]*4))
     n, (k, b), x = 16*len(b), get(f'down{n_levels}'), norm(act[1](x), 2*n_levels-1, 16)
     return g.conv([(x, n)], cell_kernel(k, 'mask', 4, 4), np.tile(b, 16))
 
@@ -333,7 +349,9 @@ def spleeter_graph(
     masks = [_stem_graph(g, mix, lambda k: model.get_layer(f'stem{i}_{k}').get_weights(), activation, n_levels) for i in range(1 if shared else n)]
     masks = [g('DepthToSpace', x, blocksize=4) for x in masks]
     if softmax: # over stems: an axis of its own for them
-        shape, flat = (onnx.numpy_helper.from_array(np.array(o), k) for k,o in (('stems', [0, n, channels, *model.output_shape[1:3]]), ('flat', [0, n*channels, *model.output_shape[1:3]])))
+        size, array = model.output_shape[1:3], onnx.numpy_helper.from_array
+        shape = array(np.array([0, n, channels, *size]), 'stems')
+        flat = array(np.array([0, n*channels, *size]), 'flat')
         g.constants += [shape, flat]
         masks = [g('Reshape', g('Softmax', g('Reshape', g('Concat', *masks, axis=1), 'stems'), axis=1), 'flat')]
     else: masks = [g('Sigmoid', x) for x in masks]

@@ -137,7 +137,9 @@ def wiener_oracle(
     for i in range(0, len(X), 256): # some frames at a time
         mix = norbert.get_mix_model(v[i:i+256], R) + 1e-10*np.eye(X.shape[-1])
         inverse = np.linalg.inv(mix)
-        for k in range(len(targets)): out[k, i:i+256] = norbert.apply_filter(X[i:i+256], norbert.wiener_gain(v[i:i+256, :, k], R[..., k], inverse))
+        for k in range(len(targets)):
+            gain = norbert.wiener_gain(v[i:i+256, :, k], R[..., k], inverse)
+            out[k, i:i+256] = norbert.apply_filter(X[i:i+256], gain)
     return {t: istft(D.T, ys['mix'].shape[-1]) for t,D in zip(targets, out)}
 
 # %% ../nbs/22_evaluation.ipynb #0013
