@@ -40,10 +40,14 @@ def signature_text(
     text = str(sig.replace(parameters=params, return_annotation=empty))
     return fill(name + text, WIDTH, subsequent_indent='    ', break_long_words=False, break_on_hyphens=False)
 
+def _outside(text):
+    "What is no code: a star is a star, as in `targets*channels`, and an option is code, so that its hyphens make no dash"
+    return re.sub(r'--[a-z][a-z-]*', r'`\g<0>`', text.replace('*', r'\*'))
+
 def _plain(text):
-    "A comment for Markdown: outside of code a star is a star, as in `targets*channels`, and two hyphens no dash, as in `--json`"
+    "A comment for Markdown"
     parts = text.split('`')
-    return '`'.join(o.replace('*', r'\*').replace('--', r'\-\-') if i%2 == 0 else o for i,o in enumerate(parts))
+    return '`'.join(o if i%2 else _outside(o) for i,o in enumerate(parts))
 
 def _row(*cells): return '| ' + ' | '.join(_plain(o).replace('|', r'\|').replace('\n', '<br>') for o in cells) + ' |'
 
