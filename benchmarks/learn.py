@@ -147,16 +147,16 @@ def learn(name, args, songs, tracks=None, steps=None, data='drums', architecture
     batches = (WithPhase if waves else Batches)(store, tracks, batch, remixed=remixed, seed=seed, n_batches=10**6,
                                                 phase_sensitive=phase_sensitive)
     model.train_on_batch(*batches.read(1, 0)) # tracing is no learning
-    start, n = time.process_time(), 0
+    began, n = time.process_time(), 0
     for X,Y in batches:
-        done = n/steps if steps else (time.process_time() - start)/args.seconds
+        done = n/steps if steps else (time.process_time() - began)/args.seconds
         if done >= 1: break
         model.optimizer.learning_rate = rate*min(done/.05 + .01, .5 + .5*math.cos(math.pi*done)) + 1e-9
         model.train_on_batch(X, Y)
         n += 1
     folder = args.work/'models'/safe_name(name)
     save_model(folder, net, spec)
-    res = dict(steps=n, seconds=time.process_time() - start, songs=len(tracks), parameters=net.count_params())
+    res = dict(steps=n, seconds=time.process_time() - began, songs=len(tracks), parameters=net.count_params())
     if not steps:
         export_model(folder)
         res['times_real_time'] = separation_rate(folder)[1]

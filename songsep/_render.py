@@ -44,12 +44,14 @@ def _outside(text):
     "What is no code: a star is a star, as in `targets*channels`, and an option is code, so that its hyphens make no dash"
     return re.sub(r'--[a-z][a-z-]*', r'`\g<0>`', text.replace('*', r'\*'))
 
-def _plain(text):
-    "A comment for Markdown"
+def as_markdown(
+    text:str # A comment or a message; code stands in backticks
+) -> str: # The same words on a page
+    "Plain text as Markdown."
     parts = text.split('`')
     return '`'.join(o if i%2 else _outside(o) for i,o in enumerate(parts))
 
-def _row(*cells): return '| ' + ' | '.join(_plain(o).replace('|', r'\|').replace('\n', '<br>') for o in cells) + ' |'
+def _row(*cells): return '| ' + ' | '.join(as_markdown(o).replace('|', r'\|').replace('\n', '<br>') for o in cells) + ' |'
 
 class TableRenderer(BasicMarkdownRenderer):
     "A plain signature, and types, defaults and comments in a table below it"

@@ -528,8 +528,7 @@ def _here(songs, keep, out, model, quiet, then, output, engine, overwrite, resum
                 nonlocal model, then
                 probe(p, stream) # before the model is waited for
                 model, then = _opened(model, then, engine, device)
-                return separate_song(p, out, model, output, name, overwrite, resume, progress, stream,
-                                     list(keep), then)
+                return separate_song(p, out, model, output, name, overwrite, resume, progress, stream, keep, then)
             outcome = _outcome(p, work)
         yield name, outcome # after the bar has gone
 
@@ -571,8 +570,8 @@ def separate_songs(
     keep, refused = [*songs.values()], _meeting(songs, out, model, then or {}, output)
     free = {k: p for k,p in songs.items() if k not in refused}
     options = then or {}, output, engine, overwrite, resume, stream, device
-    how = (_on_cluster, dask) if dask else (_here, quiet)
-    results = how[0](free, keep, out, model, how[1], *options)
+    run, its_own = (_on_cluster, dask) if dask else (_here, quiet)
+    results = run(free, keep, out, model, its_own, *options)
     done = {}
     for name,r in chain(results, refused.items()):
         done[name] = r

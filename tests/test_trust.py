@@ -461,7 +461,6 @@ def test_names_that_differ_in_case_meet_where_the_disk_takes_them_for_one(tmp_pa
     done, _ = separate(paths, tmp_path/'out', model, overwrite=True)
     assert [isinstance(done[o], dict) for o in ('x', 'X')] == [True, tells]
 
-
 @pytest.mark.parametrize('error,words', [(errno.EFBIG, 'may be so large'), (errno.ENOSPC, 'is full'), (errno.EDQUOT, 'your quota')])
 def test_a_disk_that_takes_no_more_is_named(tmp_path, model, monkeypatch, error, words):
     path = song(tmp_path/'x.wav')
