@@ -21,6 +21,7 @@ from .core import SongsepError, read_json, write_aside
 from .jobs import processors
 from .audio import probe, read_blocks, rechunk, resample_blocks
 from .spectrogram import stft
+from .songs import is_receipt
 
 # %% ../nbs/25_console.ipynb #0005
 ASSETS = Path(__file__).parent/'assets' if '__file__' in globals() else Path('../songsep/assets')
@@ -276,12 +277,6 @@ def framed(
     return f'<div class="songsep-console"><iframe {inside}></iframe></div>'
 
 # %% ../nbs/25_console.ipynb #0017
-def _is_receipt(r):
-    "Does it name files below its folder, a song and a gain?"
-    files, ok = r.get('files'), isinstance(r.get('song'), str) and isinstance(r.get('gain'), (int, float))
-    named = isinstance(files, dict) and bool(files)
-    return ok and named and all(isinstance(o, str) and o and '\0' not in o for o in files.values())
-
 def result_page(
     result:str|Path, # The folder of a song's stems, `results/<song>`, or the receipt in it
     song:str|Path|None=None, # The song, to compare with the sum
@@ -291,7 +286,7 @@ def result_page(
     "The console for what `separate_song` wrote."
     result = Path(result)/'separation.json' if Path(result).is_dir() else Path(result)
     receipt = read_json(result)
-    if not isinstance(receipt, dict) or not _is_receipt(receipt):
+    if not is_receipt(receipt):
         raise SongsepError(f"{result} is no receipt of a separation. Name the folder that `songsep separate` wrote.")
     sounds = {k: result.parent/o for k,o in receipt['files'].items()}
     groups = {k: o['stems'] for k,o in receipt.get('then', {}).items()}

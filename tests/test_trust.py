@@ -4,8 +4,9 @@ from pathlib import Path
 import numpy as np, pytest, soundfile as sf
 from songsep import songs as module
 from songsep.audio import WRITTEN, AudioWriter, check_format, probe, read_blocks, write_audio, write_tags
-from songsep.core import SongsepError
-from songsep.models import open_model
+from songsep.core import Config, SongsepError, write_json
+from songsep.folder import ModelSpec
+from songsep.models import Model, open_model
 from songsep.songs import Output, find_songs, separate_song, separate_songs
 
 @pytest.fixture(scope='module')
@@ -108,6 +109,94 @@ def test_two_processes_and_two_songs_of_one_name(tmp_path):
     stems = [sf.read(tmp_path/'out'/'x'/f'{k}.wav', dtype='int16')[0] for k in ('drums', 'accompaniments')]
     assert (sum(stems) == sf.read(paths[first], dtype='int16')[0]).all()
     assert files(tmp_path/'out') == ['x/accompaniments.wav', 'x/drums.wav', 'x/separation.json']
+
+# Several runs at one place
+
+def halves(name, *stems):
+    "A model that gives every stem the same share"
+    config = Config(sr=16000, segment=.25, n_fft=256, hop_length=64)
+    def share(X): return np.full((*X.shape[:-1], X.shape[-1]*len(stems)), 1/len(stems), 'float32')
+    return Model(Path(name), ModelSpec(name, list(stems), config, weights_sha256=name), 'toy', share)
+
+DRUMS, VOICE, BAND = halves('drums', 'drums', 'accompaniments'), halves('voice', 'vocals', 'accompaniment'), halves('band', 'drums', 'bass', 'other')
+
+def told(folder):
+    "Model and files of each run in a receipt; every file that it names is there and belongs to one run"
+    last = json.loads((folder/'separation.json').read_text())
+    runs = [last, *last.get('others', [])]
+    named = [f for r in runs for f in r['files'].values()]
+    assert len(named) == len({*named}) and all((folder/f).exists() for f in named)
+    assert all(r['level_db'].keys() == r['files'].keys() for r in runs)
+    return [(r['model'], *r['files'].values()) for r in runs]
+
+def test_a_second_model_leaves_the_first_ones_receipt(tmp_path):
+    "It was replaced without a word, and the first model's own files then counted as another song's"
+    path, out = song(tmp_path/'x.wav', sr=16000), tmp_path/'out'
+    first = separate_song(path, out, DRUMS)
+    separate_song(path, out, VOICE)
+    drums, voice = ('drums', 'drums.wav', 'accompaniments.wav'), ('voice', 'vocals.wav', 'accompaniment.wav')
+    assert told(out/'x') == [voice, drums]
+    again = separate_song(path, out, DRUMS)
+    assert again == first | {'skipped': True} and told(out/'x') == [drums, voice] # the console and the app read the first
+    with pytest.raises(SongsepError, match='drums.wav exists'): separate_song(path, out, BAND)
+    assert told(out/'x') == [drums, voice]
+
+def test_what_is_replaced_is_no_longer_told_of(tmp_path):
+    path, out = song(tmp_path/'x.wav', sr=16000), tmp_path/'out'
+    for o in (DRUMS, VOICE): separate_song(path, out, o)
+    separate_song(path, out, BAND, overwrite=True)
+    band, voice = ('band', 'drums.wav', 'bass.wav', 'other.wav'), ('voice', 'vocals.wav', 'accompaniment.wav')
+    assert told(out/'x') == [band, voice, ('drums', 'accompaniments.wav')]
+    with pytest.raises(SongsepError, match='drums.wav exists'): separate_song(path, out, DRUMS) # all its names are there, one is the band's
+    (out/'x'/'accompaniments.wav').unlink()
+    separate_song(path, out, BAND, Output(mixes=('low=bass',)))
+    assert told(out/'x') == [('band', 'low.wav'), band, voice]
+
+def test_a_run_that_dies_between_its_files_and_its_receipt_leaves_no_lie(tmp_path, monkeypatch):
+    path, out = song(tmp_path/'x.wav', sr=16000), tmp_path/'out'
+    for o in (DRUMS, VOICE): separate_song(path, out, o)
+    class Died(BaseException): pass
+    def die(path, obj):
+        if obj['model'] == 'band': raise Died
+        write_json(path, obj)
+    with monkeypatch.context() as m:
+        m.setattr(module, 'write_json', die)
+        with pytest.raises(Died): separate_song(path, out, BAND, overwrite=True)
+    assert told(out/'x') == [('voice', 'vocals.wav', 'accompaniment.wav'), ('drums', 'accompaniments.wav')]
+    assert not separate_song(path, out, BAND).get('skipped') # its own files need no --overwrite
+    assert [o[0] for o in told(out/'x')] == ['band', 'voice', 'drums']
+
+def test_another_song_of_that_name_gets_no_place_in_the_folder(tmp_path):
+    "Stems of two songs lay in one folder, whose receipt told of one of them"
+    a, b = (song(tmp_path/o/'x.wav', seed=i, sr=16000) for i,o in enumerate('ab'))
+    separate_song(a, tmp_path/'out', DRUMS)
+    with pytest.raises(SongsepError, match='tells of another song'): separate_song(b, tmp_path/'out', VOICE)
+    assert files(tmp_path/'out') == ['x/accompaniments.wav', 'x/drums.wav', 'x/separation.json']
+    separate_song(b, tmp_path/'out', VOICE, overwrite=True)
+    assert told(tmp_path/'out'/'x') == [('voice', 'vocals.wav', 'accompaniment.wav'), ('drums', 'drums.wav', 'accompaniments.wav')]
+
+@pytest.mark.parametrize('text', ['my notes', '[]', '{"files": {}}', '{"files": {"a": 1}, "song": "x", "gain": 1}', '{"files": {"a": "a"}, "song": "x", "gain": 1, "others": [3]}'])
+def test_a_file_that_is_no_receipt_is_not_replaced_by_one(tmp_path, text):
+    path, notes = song(tmp_path/'x.wav', sr=16000), tmp_path/'out'/'x'/'separation.json'
+    notes.parent.mkdir(parents=True)
+    notes.write_text(text)
+    with pytest.raises(SongsepError, match='is no receipt'): separate_song(path, tmp_path/'out', DRUMS)
+    assert notes.read_text() == text and files(tmp_path/'out') == ['x/separation.json']
+    separate_song(path, tmp_path/'out', DRUMS, overwrite=True)
+    assert told(notes.parent) == [('drums', 'drums.wav', 'accompaniments.wav')]
+
+def test_a_name_that_ends_in_capitals_is_finished_too(tmp_path):
+    path, output = song(tmp_path/'x.wav', sr=16000), Output(filename='{song} {stem}.WAV')
+    separate_song(path, tmp_path/'out', DRUMS, output)
+    assert files(tmp_path/'out') == ['x accompaniments.WAV', 'x drums.WAV', 'x separation.json']
+    assert separate_song(path, tmp_path/'out', DRUMS, output)['skipped']
+
+def test_songs_of_a_batch_keep_the_receipts_of_both_models(tmp_path):
+    for i in range(2): song(tmp_path/'album'/f'{i}.wav', seed=i, sr=16000)
+    for o in (DRUMS, VOICE): assert all(isinstance(r, dict) for r in separate([tmp_path/'album'], tmp_path/'out', o)[0].values())
+    assert all([o[0] for o in told(tmp_path/'out'/name)] == ['voice', 'drums'] for name in '01')
+    again, said = separate([tmp_path/'album'], tmp_path/'out', DRUMS)
+    assert all(r['skipped'] for r in again.values()) and all('were there already' in o for o in said)
 
 # No run is thrown away
 
