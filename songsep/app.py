@@ -81,7 +81,7 @@ class SongPanel:
         self.upload.observe(self._uploaded, 'value')
         self.model.observe(lambda _: self._opened(), 'value')
         self._opened()
-        about = f'Choose one, or upload your own: any sound, or film with sound, up to {desk.upload_mb:g} MB.'
+        about = f'Choose one, or upload your own: any audio file, or video with sound, up to {desk.upload_mb:g} MB.'
         self.panel = w.VBox([_html(f'<h2>Song</h2><p>{about} It is removed when Python ends.</p>'),
             _row(self.song, self.upload), _html('<h2>Stems</h2>'), self.model, self.fetching, self.stems, self.format,
             w.HBox([self.button, self.bar]), self.says, self.console, self.files])

@@ -273,7 +273,7 @@ def lint_recipe(
     share = report['targets'][RESIDUALS]['share'] if report else sum(rest.values())/max(len(stems), 1)
     if share > most_residual:
         what, which = 'energy' if report else 'stems', _list([f'{k} ({n})' for k,n in rest.most_common()], 8)
-        out.append(f"{share:.0%} of the {what} fall to the residual: {which}.")
+        out.append(f"{share:.0%} of the {what} {'falls' if report else 'fall'} to the residual: {which}.")
     return out
 
 # %% ../nbs/08_check.ipynb #0023

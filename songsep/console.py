@@ -168,9 +168,9 @@ _METER = '''<div class="level">
 <div class="meter" role="meter" aria-label="Level of the sum" aria-valuemin="-60" aria-valuemax="6" aria-valuenow="-60">
 <span><i></i></span><span><i></i></span></div><span class="peak">−∞ dB</span></div>'''
 
-def _console(title, lanes, sr, song=True, seconds=0, cut=''):
+def _console(title, lanes, sr, song=True, seconds=0, cut='', tag='main'):
     "All that is seen: heading, transport, a lane a sound"
-    return f'''<main class="console" data-sr="{sr}" data-seconds="{seconds}">
+    return f'''<{tag} class="console" data-sr="{sr}" data-seconds="{seconds}">
 <header><h1>{escape(title)}</h1><p class="state" role="status">Getting ready</p>{cut}</header>
 <div class="transport" role="group" aria-label="Transport"><button class="play" aria-label="Play" disabled></button>
 <input class="seek" type="range" min="0" max="{seconds}" step="0.01" value="0" aria-label="Position">
@@ -179,14 +179,14 @@ def _console(title, lanes, sr, song=True, seconds=0, cut=''):
 <footer>Click or tap a picture to go there, drag over it to loop a part. <span class="keys"><kbd>Space</kbd> plays,
 <kbd>←</kbd> <kbd>→</kbd> jump,
 <kbd>[</kbd> <kbd>]</kbd> <kbd>L</kbd> loop{", <kbd>O</kbd> compares" if song else ""}.</span>
-Spectrograms go from 40 Hz to {sr/2000:g} kHz.</footer></main>'''
+Spectrograms go from 40 Hz to {sr/2000:g} kHz.</footer></{tag}>'''
 
 def empty_console(
     stems:list[str], # Names
     sr:int # Sample rate of what will be heard, Hz
-) -> str: # HTML: a `main`
+) -> str: # HTML: a `section`, for a page that has a `main`
     "A console whose sound and pictures come later, from a program."
-    return _console('', _lane('', None) + ''.join(_lane(o, i) for i,o in enumerate(stems)), sr)
+    return _console('', _lane('', None) + ''.join(_lane(o, i) for i,o in enumerate(stems)), sr, tag='section')
 
 # %% ../nbs/25_console.ipynb #0023
 _BYTES = {1: 7_500, 2: 11_500} # of a second of mono or stereo in a page, about

@@ -46,6 +46,8 @@ class Desk:
         return theirs | demo | {o.name: o for o in sounds(self.project.song_to_separate) if o.name not in theirs}
 
 # %% ../nbs/27_desk.ipynb #desk08
+_ODD = r"[^\w '’&,!+=@#()\[\]{}.-]+" # what no name of an upload keeps
+
 @patch
 def place(self:Desk,
     name:str, # What the browser calls the file
@@ -53,11 +55,12 @@ def place(self:Desk,
 ) -> Path: # Where the song goes
     "Where an upload may lie; what is no sound or too large is refused before it has come."
     name = Path(name.replace('\\', '/')).name
-    clean, suffix = re.sub(r'[^\w ().-]+', '_', Path(name).stem).strip(' .'), Path(name).suffix.lower()
+    clean, suffix = re.sub(_ODD, '_', Path(name).stem).strip(' .'), Path(name).suffix.lower()
     stem = short_name(clean[:80], 160)
     if stem != clean: stem += f'~{hashlib.sha256(clean.encode()).hexdigest()[:6]}' # another that begins alike is another song
     if suffix not in AUDIO_SUFFIXES:
-        raise SongsepError(f"{name} is no sound file by its name, which would end in {', '.join(sorted(AUDIO_SUFFIXES))}.")
+        raise SongsepError(f"{name} is no sound file by its name. Names that are known end in .wav, .flac, .mp3, .m4a, .ogg, "
+                           ".mp4 or one of many others.")
     if size > self.upload_mb*1e6:
         raise SongsepError(f"{name} has {size/1e6:.0f} MB, and {self.upload_mb:g} MB are the most that is taken. "
                            "Convert it to mp3 or flac first.")

@@ -221,5 +221,6 @@ def pull_model(
             say('converting')
             try: return _pulled_graph(checkpoint, folder, say) if name in GRAPHS else import_model(checkpoint, folder.parent, name, say=say)
             except (SongsepError, OSError) as e: raise _disk(e, folder, name) or e
-    raise SongsepError(f"{name} could not be fetched. {'; '.join(failed)}. Is this machine online? Or fetch it elsewhere, unpack it, "
-                       "and `songsep models import FOLDER`.")
+    online = 'Is this machine online? ' if any('reach' in o for o in failed) else ''
+    raise SongsepError(f"{name} could not be fetched. {'; '.join(failed)}. {online}It can also be fetched elsewhere, unpacked, "
+                       "and imported: `songsep models import FOLDER`.")

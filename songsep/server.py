@@ -37,7 +37,8 @@ class Job:
         title:str # What it is done to: a song, a model
     ):
         self.what, self.title, self.state, self.stage, self.share = what, title, 'waiting', '', 0.
-        self.error, self.result, self.began, self._stop = '', None, None, threading.Event()
+        self.error, self.result, self.began = '', None, None
+        self._stop, self._turn = threading.Event(), threading.Lock()
     @property
     def goes_on(self) -> bool: # Also while it waits for its turn
         "Is there something to wait for?"
@@ -45,6 +46,8 @@ class Job:
     def cancel(self):
         "Stop it at its next report, or before it begins."
         self._stop.set()
+        with self._turn:
+            if self.state == 'waiting': self.state = 'cancelled'
     def tell(self,
         share:float, # Of all that is done, 0 to 1
         stage:str # What is done now
@@ -60,8 +63,9 @@ def run(self:Job,
     plain=str # Makes a sentence for the page of an error
 ):
     "Do the work, whatever comes of it."
-    if self._stop.is_set(): return setattr(self, 'state', 'cancelled')
-    self.state, self.began = 'working', time.perf_counter()
+    with self._turn:
+        if self._stop.is_set(): return
+        self.state, self.began = 'working', time.perf_counter()
     try: self.result, self.state = work(self.tell), 'done'
     except Cancelled: self.state = 'cancelled'
     except SongsepError as e: self.error, self.state = plain(e), 'failed'
@@ -75,8 +79,9 @@ def said(self:Job) -> dict: # Plain values
     "What the page shows of it; `left` is in seconds."
     gone = time.perf_counter() - (self.began or time.perf_counter())
     left = gone*(1 - self.share)/self.share if self.share > .03 and gone > 1.5 else None
-    return dict(what=self.what, title=self.title, state=self.state, stage=self.stage, share=round(self.share, 3),
-                left=left and math.ceil(left), error=self.error)
+    stops = self._stop.is_set()
+    return dict(what=self.what, title=self.title, state=self.state, stage='cancelling' if stops else self.stage,
+                share=round(self.share, 3), left=None if stops else left and math.ceil(left), error=self.error)
 
 # %% ../nbs/29a_server.ipynb #serve12
 AWAY = 30*60 # seconds after which a visitor has left

@@ -80,6 +80,10 @@ def test_a_song_goes_in_and_stems_come_out(visitor, screenshots, excerpt):
     page = visitor
     upload(page, 'my <song>.wav', excerpt)
     page.get_by_role('radio', name='my _song_.wav').wait_for()
+    ends = 'o => o.map(e => Math.round(e.getBoundingClientRect().%s))'
+    assert len(set(page.locator('#list .length').evaluate_all(ends % 'right'))) == 1 # below one another, with and without a button behind
+    below = page.locator('#cards .card').evaluate_all("o => o.map(c => c.getBoundingClientRect().bottom - c.querySelector('.facts').getBoundingClientRect().bottom)")
+    assert max(below) < 24 and page.locator('#cards .facts').first.inner_text().startswith('4-minute song in ')
     assert page.locator('.item', has_text='my _song_').get_by_text(f'0:0{SECONDS}').is_visible()
     page.locator('#start').click()
     page.get_by_role('radio', name='band', exact=True).check(force=True) # its label lies over the whole card. While the other works: the result is what was asked for
@@ -111,6 +115,12 @@ def test_what_is_no_song_or_too_large_is_refused_in_a_sentence(served, visitor):
     upload(page, 'noise.wav', b'RIFF and nothing more')
     alert.get_by_text('noise.wav is damaged').wait_for()
     assert '/' not in alert.inner_text() and page.evaluate('window.bad') is None
+    assert alert.inner_text().startswith('noise.wav is') # the name as it is, not as a sentence begins
+    page.get_by_role('button', name='Close').click()
+    assert alert.is_hidden()
+    upload(page, 'notes.txt', b'no song')
+    alert.get_by_text('notes.txt is no sound').wait_for()
+    assert len(alert.inner_text()) < 150 # it lies over a telephone's page
     assert not [o for d in desks(served[1]) for o in d.rglob('*') if o.suffix == '.exe' or o.name in ('long.wav', 'noise.wav')]
 
 def request(served, method, path, **headers):
@@ -188,6 +198,7 @@ def test_training_is_watched_and_a_recipe_made(served, visitor, screenshots):
     assert abs(sum(float(o[3].rstrip('%')) for o in rows.values()) - 100) < .2
     assert page.locator('pre').inner_text().split() == 'Mixing key: inst_class Recipes: drums: - Drums strings: - Bass - Guitar'.split()
     page.set_viewport_size(dict(width=390, height=900))
+    assert len(set(page.locator('#measured tbody tr').evaluate_all('o => o.map(e => Math.round(e.getBoundingClientRect().height))'))) == 1 # no name is broken in two
     assert page.evaluate("(o => o.scrollWidth <= o.clientWidth)(document.querySelector('#measured'))") # no column is cut off
     looked_at(page, screenshots, 'recipes', ('light', 390), ('dark', 1280))
     tab(page, 'Songs')
@@ -207,6 +218,24 @@ def test_work_is_cancelled_and_others_see_nothing(served, visitor, browser, exce
         theirs = next(o for o in desks(served[1]) if (o/'uploads'/'other.wav').exists())
         assert not [o for o in (theirs/'results').glob('*/*')]
         assert 'other.wav' not in visitor.request.get(f'{served[0]}/page').text()
+
+def test_who_waits_for_their_turn_may_cancel_at_once(tmp_path, monkeypatch):
+    import threading
+    from songsep import server
+    site, go = Site(tmp_path/'root', within=tmp_path), threading.Event()
+    first, second = (site.visitors[site.welcome()] for _ in 'ab')
+    monkeypatch.setattr(server, 'take_apart', lambda *args: go.wait(20) and (_ for _ in ()).throw(server.Cancelled('Cancelled.')))
+    asked = dict(song=next(iter(first.desk.songs())), model='drums', format='wav')
+    for o in (first, second): site.separate(o, asked)
+    site.cancel(second, {})
+    assert site.news(second, {})['state'] == 'cancelled' and first.job.goes_on
+    site.separate(second, asked) # another try needs no waiting either
+    site.cancel(first, {})
+    assert site.news(first, {})['stage'] == 'cancelling'
+    go.set()
+    site.computing.submit(lambda: None).result()
+    assert {first.job.state, second.job.state} == {'cancelled'}
+    site.close()
 
 def test_whoever_leaves_takes_everything_along(tmp_path):
     site = Site(within=tmp_path)

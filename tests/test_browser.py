@@ -253,7 +253,7 @@ def test_no_serious_fault_of_access(done, screenshots, scheme, width):
     page.wait_for_timeout(200)
     page.screenshot(path=screenshots/f'browser-{name}-{scheme}-{width}.png', full_page=True)
     assert page.evaluate('document.documentElement.scrollWidth') <= width
-    assert not faults_of(page)
+    assert not faults_of(page) and page.locator('main').count() == 1
 
 @pytest.fixture
 def visit(page, site): return come(page, site)
@@ -263,7 +263,7 @@ def test_the_form_is_accessible(visit, screenshots, scheme, width):
     visit.emulate_media(color_scheme=scheme)
     visit.set_viewport_size(dict(width=width, height=600))
     visit.screenshot(path=screenshots/f'browser-form-{scheme}-{width}.png')
-    assert not faults_of(visit) and visit.evaluate('document.documentElement.scrollWidth') <= width
+    assert not faults_of(visit) and visit.locator('main').count() == 1 and visit.evaluate('document.documentElement.scrollWidth') <= width
     assert re.search(r'up to \d+ minutes long.*loads [\d.]+ MB', visit.locator('#limit').inner_text())
 
 def fault(page):

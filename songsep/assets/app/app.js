@@ -4,7 +4,8 @@ const clone = id => $(`#${id}`).content.firstElementChild.cloneNode(true)
 const make = (tag, what) => Object.assign(document.createElement(tag), what)
 const clock = t => `${Math.floor(t/60)}:${String(Math.floor(t%60)).padStart(2, '0')}`
 const size = n => n >= 1e5 ? `${(n/1e6).toFixed(1)} MB` : `${(n/1e3).toFixed(1)} kB`
-const sentence = s => s[0].toUpperCase() + s.slice(1)
+const megabytes = n => `${n < 10 ? +n.toFixed(1) : Math.round(n)} MB`
+const sentence = s => s.replace(/^[a-z]+(?=[ ,])/, word => word[0].toUpperCase() + word.slice(1)) // a file's name stays as it is
 let page = null, job = null // what there is to choose from; what is waited for
 const chosen = { song: null, model: null }
 
@@ -20,8 +21,10 @@ async function ask(address, body) {
   return said
 }
 
-const tell = e => { $('#fault').textContent = e?.message ?? '' }
+const tell = e => { $('#fault p').textContent = e?.message ?? '' }
 const tried = fn => async (...args) => { tell(); try { return await fn(...args) } catch (e) { tell(e) } }
+
+$('#fault button').onclick = () => tell()
 
 // Tabs
 
@@ -63,8 +66,8 @@ function show_songs() {
 }
 
 function facts(model) {
-  const pace = model.pace && (model.pace >= 2 ? `4 minutes in ${Math.ceil(240/model.pace)} s` : '4 minutes in 4 minutes')
-  return [pace, `${+model.megabytes.toPrecision(2)} MB`, model.licence].filter(Boolean).join(' · ')
+  const seconds = 240/model.pace, pace = model.pace && `4-minute song in ${seconds < 100 ? `${Math.ceil(seconds)} s` : `${Math.round(seconds/60)} minutes`}`
+  return [pace, model.here && megabytes(model.megabytes), model.licence].filter(Boolean).join(' · ')
 }
 
 function pill(stem, i) {
@@ -83,14 +86,14 @@ function show_models() {
 }
 
 function card_of(model) {
-  const card = clone('a-card'), megabytes = `${Math.round(model.megabytes)} MB`
+  const card = clone('a-card'), fetch_it = `Fetch it (${megabytes(model.megabytes)})`
   card.classList.toggle('away', !model.here)
   $('.name', card).textContent = model.name
   $('.says', card).textContent = model.says
   $('.pills', card).replaceChildren(...model.stems.map(pill))
   $('.facts', card).textContent = facts(model)
   Object.assign($('input', card), { value: model.name, disabled: !model.here, checked: model.name === chosen.model, onchange: () => { chosen.model = model.name; ready() } })
-  Object.assign($('.fetch', card), { hidden: model.here, textContent: `Fetch it (${megabytes})`, ariaLabel: `Fetch it (${megabytes}): ${model.name}` })
+  Object.assign($('.fetch', card), { hidden: model.here, textContent: fetch_it, ariaLabel: `${fetch_it}: ${model.name}` })
   $('.fetch', card).onclick = tried(() => begin('fetch', { model: model.name }))
   return card
 }
@@ -110,15 +113,19 @@ function ready() {
 function upload(file) {
   if (file.size > page.limit*1e6) throw new Error(`${file.name} has ${Math.round(file.size/1e6)} MB, and ${page.limit} MB are the most that is taken. Convert it to mp3 or flac first.`)
   return new Promise((done, failed) => {
-    const request = new XMLHttpRequest(), bar = $('#coming')
+    const request = new XMLHttpRequest(), bar = $('#coming'), says = $('#limit')
+    const refused = s => s.startsWith(file.name.split(/\W/)[0]) ? s : sentence(s)
     request.open('PUT', `songs?name=${encodeURIComponent(file.name)}`)
     request.responseType = 'json'
-    request.upload.onprogress = e => { bar.value = e.loaded/e.total }
-    request.onload = () => request.status === 200 ? done(request.response.name) : failed(new Error(sentence(request.response?.error ?? `the program answered with ${request.status}.`)))
+    request.upload.onprogress = e => {
+      bar.value = e.loaded/e.total
+      says.textContent = e.loaded < e.total ? `${file.name}: ${size(e.loaded)} of ${size(e.total)}` : `Looking at ${file.name}`
+    }
+    request.onload = () => request.status === 200 ? done(request.response.name) : failed(new Error(refused(request.response?.error ?? `the program answered with ${request.status}.`)))
     request.onerror = () => failed(new Error(`${file.name} did not arrive. Is the program still there?`))
     bar.hidden = false
     request.send(file)
-  }).finally(() => { $('#coming').hidden = true })
+  }).finally(() => { $('#coming').hidden = true; show_limit() })
 }
 
 const take = tried(async files => {
@@ -127,7 +134,7 @@ const take = tried(async files => {
     try { chosen.song = await upload(file) } catch (e) { faults.push(e.message) }
   }
   await load()
-  if (faults.length) throw new Error(faults.join(' '))
+  if (faults.length) throw new Error(faults.join('\n'))
 })
 
 $('#file').onchange = e => { take([...e.target.files]); e.target.value = '' }
@@ -148,11 +155,11 @@ async function begin(what, body) {
 
 const PLACES = { separate: 'songs', fetch: 'songs', listen: 'training', measure: 'recipes' }
 const STAGES = { opening: 'opening the model', separating: 'separating', writing: 'writing the stems', drawing: 'drawing the console',
-  fetching: 'fetching', converting: 'converting', reading: 'reading the stems' }
+  fetching: 'fetching', converting: 'converting', reading: 'reading the stems', cancelling: 'stopping' }
 
 function told(o) {
   if (o.state === 'waiting') return o.ahead ? `${o.title} waits for its turn: ${o.ahead} before it.` : `${o.title} comes next.`
-  const left = o.left === null ? '' : o.left < 90 ? `, about ${o.left} s left` : `, about ${Math.round(o.left/60)} minutes left`
+  const left = o.left === null ? '' : o.left < 90 ? `, about ${o.left}\u00a0s left` : `, about ${Math.round(o.left/60)}\u00a0minutes left`
   return `${o.title}: ${STAGES[o.stage] ?? 'working'}${left}`
 }
 
@@ -316,10 +323,10 @@ for (const id of ['#dataset', '#key']) $(id).onchange = tried(instruments)
 $('#measure').onclick = tried(() => begin('measure', { dataset: $('#dataset').value, key: $('#key').value, name: $('#recipe-name').value, targets }))
 
 async function measured() {
-  const said = await ask('recipe'), place = $('#measured'), list = make('ul'), how = make('p', { className: 'soft', textContent: 'For ' })
+  const said = await ask('recipe'), place = $('#measured'), list = make('ul'), how = make('p', { className: 'soft', textContent: 'Then ' })
   place.innerHTML = said.table // the server has escaped it
   list.append(...said.advice.map(o => make('li', { textContent: o })))
-  const file = link(`${said.name}.yaml`, URL.createObjectURL(new Blob([said.text], { type: 'application/yaml' })))
+  const file = link(`Save ${said.name}.yaml`, URL.createObjectURL(new Blob([said.text], { type: 'application/yaml' })))
   file.download = `${said.name}.yaml`
   how.append(make('code', { textContent: `songsep prepare DATASET --recipe ${said.name}.yaml` }))
   if (said.advice.length) place.append(list)
@@ -329,9 +336,11 @@ async function measured() {
 
 // Begin
 
+function show_limit() { $('#limit').textContent = `Any audio file, or video with sound, up to ${page.limit} MB` }
+
 async function load() {
   page = await ask('page')
-  $('#limit').textContent = `Any sound, or film with sound, up to ${page.limit} MB`
+  show_limit()
   show_songs()
   show_models()
   show_results()
