@@ -21,11 +21,13 @@ from fastcore.basics import patch
 from .core import SongsepError, disk_error, write_aside
 
 # %% ../nbs/01_audio.ipynb #a001
-AUDIO_SUFFIXES = frozenset('''.wav .wave .bwf .rf64 .w64 .aif .aiff .aifc .caf .au .snd .voc .flac .ogg .oga .ogx .ogv .ogm .opus .spx
-    .mp1 .mp2 .mp3 .mpa .m4a .m4b .m4r .m4v .mp4 .mov .qt .3gp .3g2 .f4a .f4v .aac .adts .ac3 .eac3 .dts .amr .wma .wmv .asf .webm .weba
-    .mka .mkv .avi .divx .flv .ts .mts .m2ts .mpg .mpeg .vob .wv .ape .tta .tak .mpc .dsf'''.split()) # what is looked at in folders
+AUDIO_SUFFIXES = frozenset('''.wav .wave .bwf .rf64 .w64 .aif .aiff .aifc .caf .au .snd .voc .flac .ogg .oga .ogx .ogv
+    .ogm .opus .spx .mp1 .mp2 .mp3 .mpa .m4a .m4b .m4r .m4v .mp4 .mov .qt .3gp .3g2 .f4a .f4v .aac .adts .latm .loas
+    .ac3 .eac3 .dts .amr .wma .wmv .asf .webm .weba .mka .mkv .avi .divx .flv .ts .mts .m2ts .mpg .mpeg .vob .wv .ape
+    .tta .tak .mpc .dsf'''.split()) # what is looked at in folders
 _HEADS = (0, 8, 36, 44, 68, 80) # bytes before the sound
-_UNKNOWN = {0, 2**63-1, 2**64-1, *(n - o for n in (0x7fffffff, 0x7ffff000, 0xffffffff) for o in _HEADS)} # from writers that can't go back
+_PLACEHOLDERS = 0x7fffffff, 0x7ffff000, 0xffffffff # of writers that can't go back
+_UNKNOWN = {0, 2**63-1, 2**64-1, *(n - o for n in _PLACEHOLDERS for o in _HEADS)}
 MAX_SAMPLES_PER_BYTE = 10_000 # more than the longest silence that FLAC can pack
 LOUDEST = 1e12 # times full scale: above what any format means, and low enough for sums of squares in float32
 
@@ -45,40 +47,88 @@ class AudioInfo:
     stream:int|None=None # Which audio stream of the file, from 0, where ffmpeg decodes it
     streams:int=1 # How many it has
     slack:int=0 # By how many samples a stated length may be missed, because a codec works in frames
-    parts:tuple=() # Of an Ogg file, which may hold several songs in a row: first and last byte, samples (0 if unknown), is it Vorbis
+    parts:tuple=() # Songs in a row of an Ogg file: first and last byte, samples (0 if unknown), is it Vorbis
     @property
     def seconds(self) -> float: # Length, seconds
         "Length in seconds."
         return self.samples/self.sr
 
-# %% ../nbs/01_audio.ipynb #a004
+# %% ../nbs/01_audio.ipynb #tag1
+class _Slice(io.RawIOBase):
+    "Some bytes of a file as a file of their own, perhaps with another beginning"
+    def __init__(self, path, start, end, head=b''):
+        self.file, self.start, self.end, self.head = open(path, 'rb'), start, end, head
+        self.file.seek(start)
+    @property
+    def size(self): return self.end - self.start
+    def readable(self): return True
+    def seekable(self): return True
+    def close(self): self.file.close()
+    def tell(self): return self.file.tell() - self.start
+    def seek(self, at, whence=0):
+        return self.file.seek(max(self.start, (self.start, self.file.tell(), self.end)[whence] + at)) - self.start
+    def read(self, n=-1):
+        at = self.tell()
+        b = self.file.read(max(0, min(n if n >= 0 else self.end, self.end - self.file.tell())))
+        return self.head[at:at+len(b)] + b[max(0, len(self.head) - at):]
+    def readinto(self, b):
+        got = self.read(len(b))
+        b[:len(got)] = got
+        return len(got)
+
+# %% ../nbs/01_audio.ipynb #tag2
 _PLAIN = {b'RIFF', b'RIFX', b'RF64', b'riff', b'FORM', b'caff', b'.snd', b'dns.', b'NIST', b'2BIT', b'PVF1', b' paf',
           b'\x64\xa3\1\0', b'\x64\xa3\2\0'}
-_EXACT = {'PCM_S8', 'PCM_U8', 'PCM_16', 'PCM_24', 'PCM_32', 'FLOAT', 'DOUBLE', 'ULAW', 'ALAW', 'ALAC_16', 'ALAC_24', 'ALAC_32',
-    'NMS_ADPCM_16', 'NMS_ADPCM_24', 'NMS_ADPCM_32'} # the last are AMR to ffmpeg
+_BEHIND_TAGS = _PLAIN | {b'OggS', b'fLaC', b'TTA1', b'wvpk'} # MP3 and its like have a right to theirs
+
+def _tags_end(f):
+    "Where the ID3 tags end that a file begins with"
+    at = 0
+    while len(head := f.read(10)) == 10 and head[:3] == b'ID3':
+        has_footer = head[5] & 16
+        at += 10 + sum((b & 127) << 7*(3-i) for i,b in enumerate(head[6:])) + (10 if has_footer else 0)
+        f.seek(at)
+    return at
+
+def _begin(path):
+    "First byte of a sound file without the tags that should not be there"
+    with open(path, 'rb') as f:
+        f.seek(at := _tags_end(f))
+        return at if f.read(4) in _BEHIND_TAGS else 0
+
+def _open(path):
+    "A sound file's bytes, from its header on"
+    return _Slice(path, _begin(path), path.stat().st_size)
+
+# %% ../nbs/01_audio.ipynb #a004
+_EXACT = {'PCM_S8', 'PCM_U8', 'PCM_16', 'PCM_24', 'PCM_32', 'FLOAT', 'DOUBLE', 'ULAW', 'ALAW',
+    'ALAC_16', 'ALAC_24', 'ALAC_32', 'NMS_ADPCM_16', 'NMS_ADPCM_24', 'NMS_ADPCM_32'} # the last are AMR to ffmpeg
 
 def _file_name(path): # a name that is no valid UTF-8 goes to C as it is
     return os.fsencode(path) if os.name == 'posix' else str(path)
 
+def _for_sndfile(path): return _open(path) if _begin(path) else _file_name(path)
+
 def _sndfile_info(path):
     "What libsndfile says of a file; `None` where it does not know it"
-    try: return sf.info(_file_name(path))
+    try: return sf.info(_for_sndfile(path))
     except (sf.LibsndfileError, TypeError): return None # the latter of what is called `.raw`
 
 def _probe_sndfile(path):
     "What libsndfile sees of uncompressed sound of known length; `None` for all else"
-    with open(path, 'rb') as f: first = f.read(4)
+    with _open(path) as f: first = f.read(4)
     if first not in _PLAIN: return None
     i = _sndfile_info(path)
     if not i or i.subtype not in _EXACT or not _length_is_true(path, i): return None
     samples = min(i.frames, _w64_samples(path, i)) if first == b'riff' else i.frames
-    return AudioInfo(path, i.samplerate, i.channels, samples, i.subtype.replace('ALAC', 'PCM'), slack=10*(i.format == 'PAF')) # counts in tens
+    slack = 10 if i.format == 'PAF' else 0 # which counts in tens
+    return AudioInfo(path, i.samplerate, i.channels, samples, i.subtype.replace('ALAC', 'PCM'), slack=slack)
 
 _WIDTHS = {'PCM_U8': 1, 'ULAW': 1, 'ALAW': 1, 'PCM_16': 2, 'PCM_24': 3, 'PCM_32': 4, 'FLOAT': 4, 'DOUBLE': 8} # bytes
 
 def _w64_samples(path, i):
     "Samples that a W64 counts; libsndfile takes all that follows for sound"
-    with open(path, 'rb') as f: head = f.read(1<<16)
+    with _open(path) as f: head = f.read(1<<16)
     at = head.find(b'data\xf3\xac\xd3\x11')
     n = int.from_bytes(head[at+16:at+24], 'little') - 24 if at > 0 else 0
     return n//(_WIDTHS.get(i.subtype, 1)*i.channels) if 0 < n < path.stat().st_size else i.frames
@@ -92,7 +142,7 @@ _TAGS = b'ID3', b'TAG', b'APETAGEX', b'LYRICSBEGIN', b'\0\0\0\0' # the last is p
 
 def _after_all(f, head):
     "Where the last chunk ends that a header counts, or more sound begins; 0 where that can't be told"
-    size, (at, order) = os.fstat(f.fileno()).st_size, _CHUNK_AT.get(head[:4], (0, ''))
+    size, (at, order) = f.size, _CHUNK_AT.get(head[:4], (0, ''))
     sounds = pad = 0
     if head[8:12] == b'AVI ' or head[:4] in (b'RIFF', b'FORM') and size >= 2**32: return 0
     if head[:4] == b'.snd': return min(size, int.from_bytes(head[4:8], 'big') + int.from_bytes(head[8:12], 'big'))
@@ -112,7 +162,8 @@ def _after_all(f, head):
     return min(at, size)
 
 # %% ../nbs/01_audio.ipynb #a005
-_CLAIMS = re.compile(r'^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)', re.M) # of WAV, AIFF, AU, W64 and RF64
+# of WAV, AIFF, AU, W64 and RF64
+_CLAIMS = re.compile(r'^ *(?:data|SSND|Data Size|riff|Riff size) *: (\d+) \(should be (\d+)\)', re.M)
 
 def _length_is_true(path, i):
     "Does libsndfile's length hold? No where the header does not know it; a header that lies is refused"
@@ -121,44 +172,25 @@ def _length_is_true(path, i):
     for claimed,held in (map(int, o) for o in _CLAIMS.findall(i.extra_info)):
         unknown = claimed in _UNKNOWN or claimed == held%2**32 # or above the 4 GB that a WAV can count
         if claimed > held and not unknown:
-            raise SoundError(f"{path} is damaged: its header promises {claimed} bytes of sound, the file holds {held}. Convert it again.")
+            raise SoundError(f"{path} is damaged: its header promises {claimed} bytes of sound, the file holds {held}. "
+                             "Convert it again.")
     return True
 
 # %% ../nbs/01_audio.ipynb #a007
-_FORMATS = ('mov,mp4,mp3,aac,asf,matroska,webm,ogg,ac3,eac3,dts,dtshd,amr,wv,ape,tta,tak,mpc,mpc8,dsf,voc,avi,flac,wav,w64,aiff,caf,au,'
-            'mpeg,mpegts,flv')
+_FORMATS = ('mov,mp4,mp3,aac,asf,matroska,webm,ogg,loas,ac3,eac3,dts,dtshd,amr,wv,ape,tta,tak,mpc,mpc8,dsf,voc,avi,'
+            'flac,wav,w64,aiff,caf,au,mpeg,mpegts,flv')
 _AGAIN = 'Convert it to wav or flac, or fetch it again.'
-
-class _Slice(io.RawIOBase):
-    "Some bytes of a file as a file of their own, perhaps with another beginning"
-    def __init__(self, path, start, end, head=b''): self.file, self.start, self.end, self.head = open(path, 'rb'), start, end, head
-    def readable(self): return True
-    def seekable(self): return True
-    def close(self): self.file.close()
-    def tell(self): return self.file.tell() - self.start
-    def seek(self, at, whence=0):
-        return self.file.seek(max(self.start, (self.start, self.file.tell(), self.end)[whence] + at)) - self.start
-    def read(self, n=-1):
-        at = self.tell()
-        b = self.file.read(max(0, min(n if n >= 0 else self.end, self.end - self.file.tell())))
-        return self.head[at:at+len(b)] + b[max(0, len(self.head) - at):]
-    def readinto(self, b):
-        got = self.read(len(b))
-        b[:len(got)] = got
-        return len(got)
 
 # %% ../nbs/01_audio.ipynb #a0071
 def _opened(path, part):
     "What PyAV opens, and how"
-    options, size = {'format_whitelist': _FORMATS, 'protocol_whitelist': 'file'}, path.stat().st_size
-    with open(path, 'rb') as f: head = f.read(1<<10)
+    options = {'format_whitelist': _FORMATS, 'protocol_whitelist': 'file'}
+    with _open(path) as f: head, begin, end, size = f.read(1<<10), f.start, f.end, f.size
     if head[:4] == b'RF64' or size >= 2**32 and head[:4] == b'RIFF': # of unknown length, or libsndfile would read it
         head, options['ignore_length'] = head.replace(b'RF64', b'RIFF', 1).replace(b'ds64', b'JUNK', 1), '1'
-        return _Slice(path, 0, size, head), options
-    if part is None and str(path).isprintable(): return str(path), options
-    file = _Slice(path, *(part or (0, size))[:2]) # a part, or a name that is no valid UTF-8
-    file.seek(0)
-    return file, options
+        return _Slice(path, begin, end, head), options
+    if part is None and not begin and str(path).isprintable(): return str(path), options
+    return _Slice(path, *(part or (begin, end))[:2]), options # also where a name is no valid UTF-8
 
 @contextmanager
 def _ffmpeg(path, k, part=None):
@@ -172,17 +204,20 @@ def _ffmpeg(path, k, part=None):
             if k >= len(streams):
                 raise SoundError(f"{path} holds {len(streams)} audio streams, and stream {k} was asked for; they "
                                  "count from 0.")
-            if streams[k].codec_context is None: raise SoundError(f"{path} holds sound of a kind that can't be decoded. {_AGAIN}")
-            if streams[k].codec_context.name == 'flac': streams[k].codec_context.options = {'err_detect': 'crccheck+explode'}
-            if container.format.name == 'caf': streams[k].codec_context.flags2 |= 1 << 29 # skip nothing: of ALAC the end would go twice
+            decoder = streams[k].codec_context
+            if decoder is None: raise SoundError(f"{path} holds sound of a kind that can't be decoded. {_AGAIN}")
+            if decoder.name == 'flac': decoder.options = {'err_detect': 'crccheck+explode'}
+            if container.format.name == 'caf': decoder.flags2 |= 1 << 29 # skip nothing: ALAC would lose its end twice
             yield container, streams[k]
     except (av.FFmpegError, UnicodeDecodeError) as e:
-        raise SoundError(f"{path} is damaged, or no sound file that can be read ({getattr(e, 'strerror', e)}). {_AGAIN}") from None
+        why = getattr(e, 'strerror', e)
+        raise SoundError(f"{path} is damaged, or no sound file that can be read ({why}). {_AGAIN}") from None
     finally:
         if not isinstance(file, str): file.close()
 
 # %% ../nbs/01_audio.ipynb #a009
-_LOOSE = {'mp3', 'aac', 'ac3', 'eac3', 'dts', 'dtshd', 'amr', 'wav', 'mpeg', 'mpegts'} # containers in which frames follow each other as they like
+# containers in which frames follow each other as they like
+_LOOSE = {'mp3', 'aac', 'loas', 'ac3', 'eac3', 'dts', 'dtshd', 'amr', 'wav', 'mpeg', 'mpegts'}
 
 def _packets(container, stream, enough):
     "Packets up to the end, which a tag of another program may hide"
@@ -201,11 +236,14 @@ def _frames(path, container, stream, remark, promised=None):
     good, bad, seconds, skipped = 0, 0, 0., None # where something was skipped, perhaps the end
     for packet in _packets(container, stream, lambda: promised and seconds > promised - .001):
         try:
-            if packet.is_corrupt and not loose: raise SoundError(f"{path} is damaged: it is cut off after {seconds:.2f} s. {_AGAIN}")
+            if packet.is_corrupt and not loose:
+                raise SoundError(f"{path} is damaged: it is cut off after {seconds:.2f} s. {_AGAIN}")
             frames = packet.decode()
         except av.FFmpegError as e:
-            if not packet.size and not good: continue # before the sound; what it says of the channels is none of the decoder's business
-            if not loose: raise SoundError(f"{path} is damaged near {seconds:.2f} s: what stands there can't be decoded. {_AGAIN}") from e
+            if not packet.size and not good: continue # what stands before the sound is not for the decoder
+            if not loose:
+                raise SoundError(f"{path} is damaged near {seconds:.2f} s: what stands there can't be decoded. "
+                                 f"{_AGAIN}") from e
             bad, skipped = bad + 1, seconds if good and skipped is None else skipped
             continue
         if frames and skipped is not None:
@@ -214,18 +252,19 @@ def _frames(path, container, stream, remark, promised=None):
         for o in frames:
             good, seconds = good + 1, seconds + o.samples/o.sample_rate
             yield o
-    if bad > good: raise SoundError(f"{path} is damaged, or no sound file: {bad} of its {bad+good} frames can't be decoded. {_AGAIN}")
+    if bad > good:
+        raise SoundError(f"{path} is damaged, or no sound file: {bad} of its {bad+good} frames can't be decoded. "
+                         f"{_AGAIN}")
 
 # %% ../nbs/01_audio.ipynb #a011
-_STATE_LENGTH = {'flac', 'wv', 'tta', 'ape', 'tak', 'mpc', 'mpc8', 'caf', 'mov,mp4,m4a,3gp,3g2,mj2'} # containers whose header counts the stream's sound
+# containers whose header counts the stream's sound
+_STATE_LENGTH = {'flac', 'wv', 'tta', 'ape', 'tak', 'mpc', 'mpc8', 'caf', 'mov,mp4,m4a,3gp,3g2,mj2'}
 _XING = re.compile(rb'\xff[\xe2-\xff]..(?:.{9}|.{11}|.{17}|.{19}|.{32}|.{34})(?:Xing|Info)(.{4})(.{4})', re.DOTALL)
 
 def _xing_frames(path):
     "Number of frames that the header of an MP3 counts; `None` where it has none"
     with open(path, 'rb') as f:
-        head = f.read(10)
-        if head[:3] == b'ID3': f.seek(10 + sum((b & 127) << 7*(3-i) for i,b in enumerate(head[6:10])))
-        else: f.seek(0)
+        f.seek(_tags_end(f))
         found = _XING.search(f.read(1<<13))
     return int.from_bytes(found[2], 'big') if found and found[1][3] & 1 else None
 
@@ -233,8 +272,10 @@ def _xing_frames(path):
 def _stated_samples(path, container, stream, first):
     "Samples that the file says a stream has; `None` where it says nothing"
     about, name = round((stream.duration or 0)*stream.time_base*first.sample_rate), container.format.name
-    if name == 'mp3' and (n := (_xing_frames(path) or 0)*_frame_size(stream, first)):
-        return about if n - 8*_frame_size(stream, first) <= about <= n else n # ffmpeg subtracts what the encoder added, unless tags follow
+    if name == 'mp3' and (frames := _xing_frames(path)):
+        frame = _frame_size(stream, first)
+        most, least = frames*frame, (frames - 8)*frame
+        return about if least <= about <= most else most # ffmpeg subtracts what the encoder added, unless tags follow
     if name == 'flac' and stream.start_time: return None # cut out of a longer file, whose length its header has
     return about or None if name in _STATE_LENGTH else None
 
@@ -247,7 +288,7 @@ _CHUNKS = b'desc data pakt chan info kuki strg mark regn midi ovvw peak edct uui
 
 def _stated_bytes(path):
     "How many bytes a container's outermost header says the file has; 0 where it says nothing"
-    with open(path, 'rb') as f:
+    with _open(path) as f:
         head = f.read(1<<16)
         if head[:4] in (b'RIFF', b'FORM'): # a writer may forget what its header takes
             n = int.from_bytes(head[4:8], 'little' if head[:1] == b'R' else 'big')
@@ -259,7 +300,7 @@ def _stated_bytes(path):
 
 def _boxes_end(f, at, box):
     "Where the last of the boxes that follow one another ends"
-    size, n = os.fstat(f.fileno()).st_size, 0
+    size, n = f.size, 0
     while (at := at + n) < size: # no further: a damaged size may be more than any file can have
         f.seek(at)
         if not (n := box(f.read(16))): break
@@ -289,7 +330,7 @@ def _vint(b): # a number, and how many bytes it takes; all ones are unknown
 # %% ../nbs/01_audio.ipynb #a0122
 def _voc_end(f, head):
     "Where the last block of a VOC ends; 0 where its size is unknown, -1 where what follows is no block"
-    size, at = os.fstat(f.fileno()).st_size, int.from_bytes(head[20:22], 'little')
+    size, at = f.size, int.from_bytes(head[20:22], 'little')
     while at < size:
         f.seek(at)
         kind, *said = f.read(4)
@@ -302,12 +343,14 @@ def _voc_end(f, head):
 
 def _check_voc(path):
     "Refuse a VOC whose blocks count more or less than there is"
-    with open(path, 'rb') as f:
+    with _open(path) as f:
         if not (head := f.read(26)).startswith(b'Creative Voice File\x1a'): return
-        end, size = _voc_end(f, head), os.fstat(f.fileno()).st_size
-    if end > size: raise SoundError(f"{path} is damaged: its blocks promise {end} bytes, the file holds {size}. {_AGAIN}")
+        end, size = _voc_end(f, head), f.size
+    if end > size:
+        raise SoundError(f"{path} is damaged: its blocks promise {end} bytes, the file holds {size}. {_AGAIN}")
     if end < 0 or 0 < end < size - (1<<16):
-        raise SoundError(f"{path} is damaged: one of its blocks counts a part of its sound, and something else follows. {_AGAIN}")
+        raise SoundError(f"{path} is damaged: one of its blocks counts a part of its sound, and something else "
+                         f"follows. {_AGAIN}")
 
 # %% ../nbs/01_audio.ipynb #a0123
 def _joined_to(head):
@@ -330,16 +373,17 @@ def _found(f, pattern, at):
 # %% ../nbs/01_audio.ipynb #a0124
 def _rest(path):
     "Where something follows that a file's header does not count, how many bytes, and are they more sound?"
-    with open(path, 'rb') as f:
-        head, size = f.read(36), os.fstat(f.fileno()).st_size
+    with _open(path) as f:
+        head, size, begin = f.read(36), f.size, f.start
         if pattern := _joined_to(head): at = _found(f, pattern, 16)
         elif head[4:8] == b'ftyp': at = _boxes_end(f, int.from_bytes(head[:4], 'big'), _mp4_box)
         else: at = _after_all(f, head)
         f.seek(at)
         after = f.read(24)
-    if at and (pattern or after[:4] in (*_CHUNK_AT, *_SOUND) or after[4:8] == b'ftyp'): return at, size - at, True
+    more = pattern or after[:4] in (*_CHUNK_AT, *_SOUND) or after[4:8] == b'ftyp'
+    if at and more: return begin + at, size - at, True
     known = at and head[:4] in (*_CHUNK_AT, b'.snd') and not after.startswith(_TAGS)
-    return at, size - at if known else 0, False
+    return begin + at, size - at if known else 0, False
 
 def _check_rest(info):
     "Refuse a file whose header counts a part of its sound"
@@ -407,7 +451,8 @@ def _ogg_parts(path):
     for at,flags,page in _ogg_pages(path):
         if flags & 2 and not opening: parts.append(_Part(at))
         opening = bool(flags & 2)
-        whole = len(page) == 27 + page[26] + sum(page[27:27+page[26]]) and _page_sum(page) == int.from_bytes(page[22:26], 'little')
+        whole = len(page) == 27 + page[26] + sum(page[27:27+page[26]])
+        whole = whole and _page_sum(page) == int.from_bytes(page[22:26], 'little')
         if not whole or parts and not parts[-1].see(flags, page):
             raise SoundError(f"{path} is damaged {100*at/path.stat().st_size:.0f} % of the way through: a piece is "
                              f"missing or spoilt. {_AGAIN}")
@@ -417,7 +462,7 @@ def _ogg_parts(path):
 # %% ../nbs/01_audio.ipynb #a017
 def probe(
     path:str|Path, # A sound file, or a film with sound
-    stream:int|None=None # Which of several audio streams in an mp4 and its like, from 0; `None` is the only one, or the first
+    stream:int|None=None # Which of several audio streams in an mp4 and its like, from 0; `None` is the first
 ) -> AudioInfo: # Rate, channels, length and sample format
     "Look at a sound file; missing, empty, foreign and damaged files are refused with a sentence."
     path = Path(path)
@@ -429,7 +474,8 @@ def probe(
     info = (_probe_sndfile(path) if stream is None else None) or _probe_other(path, stream)
     if not info.samples: raise SoundError(f"{path} has no samples.")
     if info.exact and info.samples > MAX_SAMPLES_PER_BYTE*size:
-        raise SoundError(f"{path} claims {info.seconds/3600:.0f} hours of sound in {size} bytes: its header is damaged. Convert it again.")
+        raise SoundError(f"{path} claims {info.seconds/3600:.0f} hours of sound in {size} bytes: its header is "
+                         "damaged. Convert it again.")
     _check_rest(info)
     return info
 
@@ -448,33 +494,36 @@ def _probe_other(path, stream):
 
 def _rare(path):
     "A file in a format that libsndfile alone knows"
-    with open(path, 'rb') as f:
-        if (head := f.read(3))[:2] == b'\xf0\x7e' or head[:1] == b'\xff' or head == b'ID3': return None # of SDS and MP3 it prints remarks
+    with open(path, 'rb') as f: head = f.read(3)
+    if head.startswith((b'\xf0\x7e', b'\xff', b'ID3')): return None # of SDS and MP3 it prints remarks
     if path.suffix.lower() in ('.mp1', '.mp2', '.mp3', '.mpga'): return None # nor by their names
     i = _sndfile_info(path)
     return i if i and (i.format in _RARE or i.subtype.startswith('DWVW')) else None
 
 def _probe_ffmpeg(path, k):
     "What ffmpeg sees"
-    with open(path, 'rb') as f: parts = _ogg_parts(path) if f.read(4) == b'OggS' else ()
-    size = path.stat().st_size
+    with _open(path) as f: parts, size = _ogg_parts(path) if f.read(4) == b'OggS' else (), f.size
     if (stated := _stated_bytes(path)) > size:
         raise SoundError(f"{path} is damaged: its header promises {stated} bytes, the file holds {size}. {_AGAIN}")
     _check_voc(path)
     with _ffmpeg(path, k, parts[0] if parts else None) as (container, stream):
-        first = next(_frames(path, container, stream, lambda s: None), None) # tells the rate, where the header tells half of it (HE-AAC)
+        # the first frame tells the rate, where the header tells half of it (HE-AAC)
+        first = next(_frames(path, container, stream, lambda s: None), None)
         if first is None: raise SoundError(f"{path} has no samples.")
         sr, channels, codec = first.sample_rate, len(first.layout.channels), stream.codec_context.name
         lossless, n = codec in _LOSSLESS or codec.startswith('pcm_'), _stated_samples(path, container, stream, first)
         kind = _SUBTYPE.get(first.format.name.removesuffix('p'), 'PCM_16') if lossless else 'LOSSY'
-        about = n or sum(o[2] for o in parts) or _estimate(container, stream, sr) or size/(1.2*channels)
-        return AudioInfo(path, sr, channels, max(first.samples, round(about)), kind, bool(n), k, len(container.streams.audio),
-                         0 if lossless else 4*_frame_size(stream, first), parts)
+        about = n or sum(o[2] for o in parts) or _estimate(container, stream, first) or size/(1.2*channels)
+        samples, slack = max(first.samples, round(about)), 0 if lossless else 4*_frame_size(stream, first)
+        n_streams = len(container.streams.audio)
+        return AudioInfo(path, sr, channels, samples, kind, bool(n), k, n_streams, slack, parts)
 
-def _estimate(container, stream, sr):
-    "About how many samples a stream has"
-    if stream.duration: return float(stream.duration*stream.time_base)*sr
-    return (container.duration or 0)/1e6*sr
+def _estimate(container, stream, first):
+    "About how many samples a stream has, whose first frame was read"
+    if container.format.name == 'loas': # from whose first packets ffmpeg draws a wrong bit rate
+        return first.samples*(1 + sum(o.size > 0 for o in container.demux(stream)))
+    if stream.duration: return float(stream.duration*stream.time_base)*first.sample_rate
+    return (container.duration or 0)/1e6*first.sample_rate
 
 # %% ../nbs/01_audio.ipynb #a024
 def resample(
@@ -512,16 +561,18 @@ def read_blocks(
 ) -> Iterator[np.ndarray]: # Arrays (channels, samples), float32
     "Yield a sound file from the first sample to the last."
     info, n = probe(path, stream), 0
-    pieces = _read_sndfile(info, block_samples) if info.stream is None else rechunk(_read_ffmpeg(info, remark), block_samples)
-    for y in pieces:
+    by_libsndfile = info.stream is None
+    blocks = _read_sndfile(info, block_samples) if by_libsndfile else rechunk(_read_ffmpeg(info, remark), block_samples)
+    for y in blocks:
         if not (peak := max(y.max(), -y.min())) <= LOUDEST: # also where it is no number
-            what = 'not a number' if np.isnan(peak) else 'infinite' if np.isinf(peak) else f'{peak:.0e} times full scale'
+            loud = 'infinite' if np.isinf(peak) else f'{peak:.0e} times full scale'
+            what = 'not a number' if np.isnan(peak) else loud
             raise SoundError(f"{path} holds a sample near {n/info.sr:.2f} s that is {what}. Export it again.")
         n += y.shape[1]
         yield y
     if info.exact and n < info.samples - info.slack:
-        raise SoundError(f"{path} is damaged: its header promises {info.seconds:.2f} s of sound, {n/info.sr:.2f} s came. Convert it again, "
-                         "or fetch it again.")
+        raise SoundError(f"{path} is damaged: its header promises {info.seconds:.2f} s of sound, "
+                         f"{n/info.sr:.2f} s came. Convert it again, or fetch it again.")
     if not n: raise SoundError(f"{path} has no samples.")
     if (left := _rest(info.path)[1]) > 512:
         remark(f"{path}: {left} bytes after its sound were not read, because its header does not count them.")
@@ -531,26 +582,31 @@ class _Straight(sf.SoundFile):
     "A sound file that is read from its beginning to its end: `SoundFile` seeks after every read"
     def seekable(self): return False
 
-def _straight_blocks(f, n):
-    while len(y := f.read(n, dtype='float32', always_2d=True)): yield y.T # `sf.blocks` would fill a short end with anything
+def _straight_blocks(f, n): # `sf.blocks` would fill a short end with anything
+    while len(y := f.read(n, dtype='float32', always_2d=True)): yield y.T
 
 def _read_sndfile(info, n):
     done = 0
     try:
-        with _Straight(_file_name(info.path)) as f, np.errstate(over='ignore'): # a double that float32 can't hold is refused above
+        # a double that float32 can't hold is infinite, and refused where it goes
+        with _Straight(_for_sndfile(info.path)) as f, np.errstate(over='ignore'):
             for y in _straight_blocks(f, n):
                 if done < info.samples: yield y[:, :info.samples - done]
                 done += y.shape[1]
     except sf.LibsndfileError as e:
-        raise SoundError(f"{info.path} is damaged after {done/info.sr:.2f} s ({e.error_string.strip()}). Convert it again.") from None
+        why = e.error_string.strip()
+        raise SoundError(f"{info.path} is damaged after {done/info.sr:.2f} s ({why}). Convert it again.") from None
 
 # %% ../nbs/01_audio.ipynb #a020
 def _read_ffmpeg(info, remark):
     "The songs in a file, one after the other, in the form of the first"
     at = 0
+    # libvorbis knows the ends to the sample, but keeps its order of channels
+    simple = not info.stream and info.channels <= 2
     for i,part in enumerate(info.parts or (None,)):
-        vorbis = part and part[3] and not info.stream and info.channels <= 2 # libvorbis knows the ends to the sample, but keeps its order of channels
-        for y in _read_vorbis(info, part, remark, at) if vorbis else _read_part(info, info.stream if i == 0 else 0, part, remark, at):
+        is_vorbis, k = part and part[3], info.stream if i == 0 else 0
+        by_libsndfile = is_vorbis and simple
+        for y in _read_vorbis(info, part, remark, at) if by_libsndfile else _read_part(info, k, part, remark, at):
             at += y.shape[1]
             yield y
 
@@ -558,7 +614,8 @@ def _read_part(info, k, part, remark, at):
     "By ffmpeg"
     with _ffmpeg(info.path, k, part) as (container, stream):
         frames = _frames(info.path, container, stream, remark, info.exact and info.seconds)
-        stated = part[2]*info.sr/stream.codec_context.sample_rate if part else info.samples if container.format.name in _SAY_END else 0
+        stated = info.samples if container.format.name in _SAY_END else 0
+        if part: stated = part[2]*info.sr/stream.codec_context.sample_rate
         yield from _trimmed(_in_one_form(frames, info, remark, at), round(stated))
 
 def _read_vorbis(info, part, remark, at):
@@ -597,7 +654,8 @@ def _in_form(ys, sr, channels, info, remark, at):
 
 def _in_one_form(frames, info, remark, at):
     "Waveforms of frames"
-    for (sr,channels,*_),run in groupby(frames, lambda o: (o.sample_rate, len(o.layout.channels), o.layout.name, o.format.name)):
+    form = lambda o: (o.sample_rate, len(o.layout.channels), o.layout.name, o.format.name)
+    for (sr,channels,*_),run in groupby(frames, form):
         for y in _in_form(_floats(run), sr, channels, info, remark, at):
             at += y.shape[1]
             yield y
@@ -607,7 +665,8 @@ def _floats(frames):
     import av
     first = next(frames)
     n = len(first.layout.channels)
-    to_float = av.AudioResampler(format='flt', layout=first.layout, rate=first.sample_rate) # packed: PyAV crashes with more than 8 planes
+    packed = 'flt' # of more than 8 planes PyAV crashes
+    to_float = av.AudioResampler(format=packed, layout=first.layout, rate=first.sample_rate)
     for frame in chain([first], frames):
         for o in to_float.resample(frame): yield o.to_ndarray().reshape(-1, n).T
 
@@ -615,7 +674,9 @@ def _with_channels(y, n):
     "One channel becomes several alike, several become their mean; of others the first ones stay"
     if len(y) == n: return y
     if n == 1: return y.mean(0, keepdims=True)
-    return np.repeat(y, n, 0) if len(y) == 1 else np.concatenate([y, np.zeros((max(0, n-len(y)), y.shape[1]), y.dtype)])[:n]
+    if len(y) == 1: return np.repeat(y, n, 0)
+    silent = np.zeros((max(0, n - len(y)), y.shape[1]), y.dtype)
+    return np.concatenate([y, silent])[:n]
 
 # %% ../nbs/01_audio.ipynb #a022
 def rechunk(
@@ -654,7 +715,8 @@ def subtype_like(
 ) -> str: # `PCM_16`, `PCM_24` or `FLOAT`
     "The sample format for a stem of this song; lossy songs count as 16 bit."
     if bit_depth != 'same':
-        if bit_depth not in SUBTYPES: raise SongsepError(f"bit depth must be same, {', '.join(SUBTYPES)}. Received: {bit_depth}")
+        if bit_depth not in SUBTYPES:
+            raise SongsepError(f"bit depth must be same, {', '.join(SUBTYPES)}. Received: {bit_depth}")
         return SUBTYPES[bit_depth]
     if info.subtype in ('FLOAT', 'DOUBLE'): return 'FLOAT'
     return 'PCM_24' if info.subtype in ('PCM_24', 'PCM_32') else 'PCM_16'
@@ -667,7 +729,8 @@ def quantise(
     "Round to the nearest step of a sample format."
     if subtype not in _BITS: return y.astype('float32', copy=False)
     top = 1 << (_BITS[subtype]-1)
-    q = y*np.asarray(top, 'float32' if subtype == 'PCM_16' and y.dtype == 'float32' else 'float64') # float32 holds 24 bits
+    exact = 'float32' if subtype == 'PCM_16' and y.dtype == 'float32' else 'float64' # float32 holds 24 bits
+    q = y*np.asarray(top, exact)
     np.rint(q, out=q)
     return (np.clip(q, -top, top-1, out=q) if clip else q).astype('int32')
 
@@ -763,7 +826,8 @@ def write(self:AudioWriter,
         q = y if y.dtype.kind=='i' else quantise(y, self.subtype)
         y = q.astype('int16') if self.subtype == 'PCM_16' else (q << 8).astype('int32')
     try: self._file.write(np.ascontiguousarray(y.T))
-    except (sf.LibsndfileError, AssertionError) as e: raise self._failed(e) from None # the assertion: fewer samples were written
+    except (sf.LibsndfileError, AssertionError) as e: # the assertion: fewer samples were written
+        raise self._failed(e) from None
     self.n += y.shape[1]
 
 @patch
@@ -818,20 +882,34 @@ def read_tags(
     import mutagen
     from mutagen import flac, id3, mp4
     try:
-        f = mutagen.File(path)
-        if f is None or not f.tags: return {}, []
+        f = _tagged(path)
+        if not f.tags: return {}, []
         if isinstance(f.tags, id3.ID3):
             texts = {k: [str(o) for o in f.tags[v].text] for k,v in _ID3.items() if v in f.tags}
             return texts, [(o.mime, o.data) for o in f.tags.getall('APIC')]
-        if isinstance(f, mp4.MP4):
-            kinds = {mp4.MP4Cover.FORMAT_PNG: 'image/png'}
-            return _texts(mutagen.File(path, easy=True)), [(kinds.get(o.imageformat, 'image/jpeg'), bytes(o)) for o in f.tags.get('covr', [])]
-        pictures = f.pictures if isinstance(f, flac.FLAC) else [flac.Picture(b64decode(o)) for o in f.get('metadata_block_picture', [])]
+        if isinstance(f, mp4.MP4): return _texts(mutagen.File(path, easy=True)), _covers(f)
+        if isinstance(f, flac.FLAC): pictures = f.pictures
+        else: pictures = [flac.Picture(b64decode(o)) for o in f.get('metadata_block_picture', [])]
         return _texts(f), [(o.mime, o.data) for o in pictures]
     except Exception: return {}, [] # it stumbles over strange files in many ways, and tags never cost the stems
 
+def _tagged(path):
+    "A file with its own tags; where it has none, with those that stand before it"
+    import mutagen
+    from mutagen import id3
+    try: f = mutagen.File(path)
+    except mutagen.MutagenError: f = None
+    return f if f is not None and f.tags else id3.ID3FileType(path)
+
 def _texts(f): return {k: [str(o) for o in f[k]] for k in _ID3 if k in f}
 
+def _covers(f):
+    "Pictures of an mp4"
+    from mutagen.mp4 import MP4Cover
+    mime = lambda o: 'image/png' if o.imageformat == MP4Cover.FORMAT_PNG else 'image/jpeg'
+    return [(mime(o), bytes(o)) for o in f.tags.get('covr', [])]
+
+# %% ../nbs/01_audio.ipynb #0031b
 def write_tags(
     path:str|Path, # A wav, flac, mp3 or ogg file
     tags:dict, # Lists of texts by Vorbis comment names
@@ -845,7 +923,8 @@ def write_tags(
     if f.tags is None: f.add_tags()
     if isinstance(f.tags, id3.ID3):
         for k,v in tags.items(): f.tags.add(id3.Frames[_ID3[k]](encoding=3, text=v))
-        for i,(mime,data) in enumerate(pictures): f.tags.add(id3.APIC(encoding=3, mime=mime, type=3, desc=str(i or ''), data=data))
+        for i,(mime,data) in enumerate(pictures):
+            f.tags.add(id3.APIC(encoding=3, mime=mime, type=3, desc=str(i or ''), data=data))
     else:
         f.update(tags)
         made = [_picture(flac.Picture(), *o) for o in pictures]

@@ -1,7 +1,7 @@
 "Sound files as they are: cut, joined, piped, tagged, in films. Each is read as it sounds, or refused with the place where it is damaged."
 import warnings, zlib
 import numpy as np, pytest, soundfile as sf
-from songsep.audio import SoundError, probe, read_blocks
+from songsep.audio import SoundError, probe, read_blocks, read_tags
 from songsep.core import SongsepError
 from test_formats import encode, sound
 
@@ -324,3 +324,79 @@ def test_a_pipe_is_no_empty_file(tmp_path):
     if not hasattr(os, 'mkfifo'): pytest.skip('needs pipes')
     os.mkfifo(tmp_path/'a.wav')
     refused(tmp_path/'a.wav', 'a pipe or a device')
+
+# Tags before a header that should have none
+
+def id3(title, padding=0, footer=False):
+    "An ID3 tag with a title"
+    frame = b'TIT2' + (len(title) + 1).to_bytes(4, 'big') + b'\0\0\x03' + title + bytes(padding)
+    size = bytes(len(frame) >> 7*i & 127 for i in (3, 2, 1, 0))
+    head = b'\x04\0' + (b'\x10' if footer else b'\0') + size
+    return b'ID3' + head + frame + (b'3DI' + head if footer else b'')
+
+AHEAD = {'short': id3(b'Hello'), 'long': id3(b'Hello', 100_000), 'with a footer': id3(b'Hello', footer=True), 'two': id3(b'Hello') + id3(b'Hello', 300)}
+HEADED = {'wav': None, 'aiff': None, 'flac': None, 'ogg': None, 'rf64': None, 'w64': None, 'caf': None, 'au': None, 'wv': 'wavpack', 'tta': 'tta', 'mp3.wav': 'mp3'}
+
+def headed(path, seconds=1):
+    codec = HEADED[path.name.split('.', 1)[1]]
+    if codec: encode(path, noise(seconds), SR, codec)
+    else: sf.write(path, noise(seconds).T, SR, format='RF64' if path.suffix == '.rf64' else None)
+    return path.read_bytes()
+
+@pytest.mark.parametrize('tag', AHEAD)
+@pytest.mark.parametrize('suffix', HEADED)
+def test_a_tag_before_a_header_is_skipped(tmp_path, suffix, tag):
+    "Most were refused, and a cut-off Ogg passed as whole"
+    path = tmp_path/f'a.{suffix}'
+    b = headed(path)
+    want, info = read(path)[0], probe(path)
+    path.write_bytes(AHEAD[tag] + b)
+    got, said = read(path)
+    assert np.array_equal(got, want) and not said and probe(path).samples == info.samples and probe(path).subtype == info.subtype
+    assert read_tags(path)[0] == {'title': ['Hello']}
+
+@pytest.mark.parametrize('suffix', [o for o in HEADED if o != 'mp3.wav'])
+def test_a_file_behind_a_tag_is_looked_at_like_any_other(tmp_path, suffix):
+    path = tmp_path/f'a.{suffix}'
+    b = headed(path, 2)
+    path.write_bytes(AHEAD['long'] + b[:len(b)*6//10])
+    refused(path, 'damaged')
+    if suffix in ('flac', 'ogg'): return # which may hold two songs
+    path.write_bytes(AHEAD['short'] + b + b)
+    try: assert read(path)[0].shape[1] == 4*SR
+    except SoundError as e: assert suffix == 'rf64' or f"byte {len(AHEAD['short'] + b)}" in str(e) or 'goes on after it' in str(e)
+
+def test_tags_without_end_are_no_sound(tmp_path):
+    (tmp_path/'a.wav').write_bytes(b'ID3\x04\0\0\x7f\x7f\x7f\x7f' + bytes(1000))
+    refused(tmp_path/'a.wav', 'no sound file')
+    (tmp_path/'b.wav').write_bytes(b'ID3\x04\0\0\0\0\0\0'*1000)
+    refused(tmp_path/'b.wav', 'no sound file')
+
+# AAC as broadcasters send it
+
+def test_latm(tmp_path):
+    "Which was refused"
+    import av
+    path, tone = tmp_path/'a.latm', np.tile(.3*np.sin(np.arange(2*SR)/20), (2, 1)).astype('float32')
+    encode(path, tone, SR, 'aac') # of noise a decoder invents some
+    with av.open(str(path)) as f:
+        frames = [o.to_ndarray() for o in f.decode(f.streams.audio[0])]
+        assert f.format.name == 'loas'
+    want, b = np.concatenate(frames, 1), path.read_bytes()
+    got, said = read(path)
+    assert np.array_equal(got, want) and not said and probe(path).samples == got.shape[1]
+    path.write_bytes(b[100:]) # as where a recording begins
+    late, said = read(path)
+    assert 0 < got.shape[1] - late.shape[1] <= 2048 and np.abs(late[:, 1024:] - got[:, 1024-late.shape[1]:]).max() < 1e-4 and not said
+    path.write_bytes(b[:len(b)//2] + bytes(4000) + b[len(b)//2:])
+    y, said = read(path)
+    assert 0 <= got.shape[1] - y.shape[1] <= 2048 and 'was skipped' in said[0]
+
+def test_latm_in_a_transport_stream(tmp_path):
+    import av
+    with av.open(str(tmp_path/'a.ts'), 'w', options={'mpegts_flags': 'latm'}) as out:
+        stream, frame = out.add_stream('aac', rate=SR, layout='stereo'), av.AudioFrame.from_ndarray(noise(), format='fltp', layout='stereo')
+        frame.rate, frame.pts = SR, 0
+        for o in (*stream.encode(frame), *stream.encode(None)): out.mux(o)
+    encode(tmp_path/'a.latm', noise(), SR, 'aac')
+    assert np.array_equal(read(tmp_path/'a.ts')[0], read(tmp_path/'a.latm')[0])
