@@ -301,7 +301,7 @@ def submix(datasets:Datasets, recipe:RecipeName='drums'):
     for t in tracks:
         found = recipes.submix(t, r)
         error = f"{', '.join(r.targets)} and residuals sum to the mix within {found['sum_error_db']:.0f} dB"
-        missing = f"; {', '.join(found['missing'])} listed without audio" if found['missing'] else ''
+        missing = f"; no sound of {', '.join(found['missing'])}" if found['missing'] else ''
         print(f"{t.path/r.name}: {error}{missing}")
 
 # %% ../nbs/31_cli.ipynb #0011c

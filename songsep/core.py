@@ -195,7 +195,10 @@ def folder_aside(
     path:str|Path # What will get this name when it is whole
 ):
     "A hidden folder beside a path, to work in; it is gone in the end, if it was not renamed."
-    (part := aside(path)).mkdir(parents=True)
+    try: (part := aside(path)).mkdir(parents=True)
+    except OSError as e:
+        why = f"can't be written to ({e.strerror}). Choose another folder, or change its permissions."
+        raise disk_error(path, 0, e) or SongsepError(f"{Path(path).parent} {why}") from None
     try: yield part
     finally: shutil.rmtree(part, ignore_errors=True)
 

@@ -67,6 +67,7 @@ def _store_constants(path, large=1<<24):
     graph.node.extend(nodes)
     path.unlink()
     onnx.save(proto, path, save_as_external_data=proto.ByteSize() > large, location=DATA)
+    if (data := path.with_name(DATA)).exists(): data.chmod(path.stat().st_mode) # onnx lets nobody else read it
 
 # %% ../nbs/19a_export.ipynb #0011
 def _to_savedmodel(model, spec, path):

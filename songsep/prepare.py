@@ -26,7 +26,7 @@ RESIDUAL_DB = -60 # residuals softer than this, relative to the mix, count as si
 
 def _remarks(track, segs):
     "What there is to say about a track that was read"
-    if track.missing: yield f"{', '.join(track.missing)} listed without audio"
+    if track.missing: yield f"no sound of {', '.join(track.missing)}"
     if segs.own and segs.mix_error_db > -30:
         yield f"its mix differs from the sum of its stems by {segs.mix_error_db:.0f} dB; the sum is used"
     if segs.residual_db > RESIDUAL_DB: yield f"{segs.residual_db:.0f} dB of the mix belong to no target"

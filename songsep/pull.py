@@ -204,19 +204,19 @@ def pull_model(
     extra, library = ('graphs', 'onnx') if name in GRAPHS else ('train', 'keras')
     with needs(extra, f"importing {name}"): # before megabytes are fetched that can't be converted
         if not find_spec(library): raise ModuleNotFoundError(name=library)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    failed = []
+    failed, before = [], ''
     for address,hash in sources or PUBLISHED[name]:
         address = address.format(release=os.environ.get('SONGSEP_SPLEETER_URL', RELEASE).rstrip('/'))
         with folder_aside(folder.with_name(f'pull-{name}')) as d:
-            say(f"fetching {name} from {address}")
+            say(f"fetching {name} from {address}{before}")
             try:
                 archive = fetch(address, hash, d, progress)
                 (checkpoint := d/'checkpoint').mkdir()
                 unpack_checkpoint(archive, checkpoint, GRAPHS[name][:1] if name in GRAPHS else CHECKPOINT_FILES)
             except SongsepError as e:
                 if full := _disk(e, folder, name): raise full from None
-                failed.append(f"{address}: {e}".rstrip('.'))
+                why = str(e).rstrip('.')
+                failed, before = [*failed, f"{address}: {why}"], f" ({why})"
                 continue
             say('converting')
             try: return _pulled_graph(checkpoint, folder, say) if name in GRAPHS else import_model(checkpoint, folder.parent, name, say=say)

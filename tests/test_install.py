@@ -72,3 +72,22 @@ def test_extras():
     assert not set(EXTRA) & set(base)
     assert {'tensorflow', 'keras', 'h5py', 'onnx', 'tf2onnx', 'tensorboard'} <= {o.split('>=')[0] for o in c['train_requirements'].split()}
     assert not [o for o in (c['requirements'] + c['train_requirements']).split() if '<' in o or '==' in o] # Colab brings its own
+
+# The scripts that train what ships
+
+def script(name, cwd, *args):
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
+    return subprocess.run(['bash', ROOT/'tools'/name, *args], cwd=cwd, capture_output=True, text=True, env=os.environ | {'PATH': path, 'PYTHONPATH': str(ROOT)})
+
+@pytest.mark.skipif(os.name == 'nt', reason='needs bash')
+@pytest.mark.parametrize('name,takes', [('render', 'DATA WORK'), ('train_drums', 'DATA VALIDATION WORK'), ('train_band', 'MIDI STEMS VALIDATION WORK'), ('train_kit', 'DATA VALIDATION WORK')])
+def test_a_script_says_what_it_takes_and_what_is_missing(name, takes, tmp_path):
+    "Before it works for half an hour; folders may be named as they lie from here"
+    done = script(f'{name}.sh', tmp_path)
+    assert done.returncode == 2 and done.stderr.splitlines()[1].strip() == f'tools/{name}.sh {takes}' and 'set -e' not in done.stderr
+    folders = takes.lower().split()
+    done = script(f'{name}.sh', tmp_path, *folders)
+    if 'pip install' not in done.stderr: assert done.returncode == 2 and done.stderr.startswith(f'{folders[0]} is no folder.')
+    for o in folders: (tmp_path/o).mkdir(exist_ok=True)
+    done = script(f'{name}.sh', tmp_path, *folders)
+    assert done.returncode == 2 and ('is missing. The first lines of' in done.stderr and str(tmp_path) in done.stderr or 'pip install' in done.stderr), done.stderr

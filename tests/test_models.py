@@ -296,9 +296,14 @@ def test_pull_falls_back(why, bad, server, no_import, tmp_path):
     Server.files = {'2stems.tar.gz': data, 'good.tar.gz': data}
     bad = (bad[0] if '//' in bad[0] else f'{server}/{bad[0]}', bad[1])
     pull_model('spleeter-2stems', tmp_path, said.append, sources=[bad, (f'{server}/good.tar.gz', sha(data))])
-    assert no_import == [SMALL] and nothing_left(tmp_path) and len(said) == 3
+    assert no_import == [SMALL] and nothing_left(tmp_path) and len(said) == 3 and why in said[1] # why another place is asked
     with pytest.raises(SongsepError, match=f'could not be fetched.*({why})'): pull_model('spleeter-2stems', tmp_path, said.append, sources=[bad])
     assert nothing_left(tmp_path)
+
+@pytest.mark.parametrize('name', ['spleeter-2stems', 'htdemucs'])
+def test_pull_into_a_folder_that_cant_be_written(name, tmp_path):
+    (tmp_path/'saved_models').write_text('a file')
+    with pytest.raises(SongsepError, match=r"saved_models can't be written to \(Not a directory\)"): pull_model(name, tmp_path)
 
 def test_a_broken_connection_is_tried_once_more(server, tmp_path):
     Server.files, Server.cuts = {'a.tar.gz': (data := archive(**SMALL))}, 1
@@ -362,6 +367,7 @@ def test_import_is_whole_or_not_there(checkpoint, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
     folder = import_model(checkpoint, tmp_path, config=Config(44100, 1.47, 4096, 1024, 1378.125)) # a smaller picture: 128 bins, 64 frames
     assert {p.name for p in folder.iterdir()} == {'model.json', 'model.weights.h5', 'model.onnx', 'model.onnx.data', 'README.md'} and 'Deezer' in (folder/'README.md').read_text()
+    assert len({p.stat().st_mode for p in folder.iterdir()}) == 1 # whoever may read the graph may read its constants
     assert open_model(folder).engine == 'onnx'
     with open(folder/'model.onnx.data', 'r+b') as f: f.seek(1000); f.write(b'\xff')
     assert open_model(folder).engine == 'keras'

@@ -6,10 +6,12 @@
 # hydrogen-drumkits sonic-pi-samples lmms-common fretsonfire-songs-sectoid fretsonfire-songs-muldjord.
 # Stopped and started again, it goes on where it was. Two cores take half an hour.
 set -euo pipefail
-data=$1 work=$2
 here=$(cd "$(dirname "$0")" && pwd)
+source "$here/arguments.sh" 2 "$@"
+data=$(folder "$1")
 source "$here/sounds.sh"
-mkdir -p "$work" && cd "$work"
+there "$data"/{midi,drum_midi,cc0_stems,drumless} "$samples" "$rock" "${recorded[@]}" "${electronic[@]}" "${instruments[@]}" "${plates[@]}"
+mkdir -p "$2" && cd "$2"
 [ -e computed ] || { python "$here/machines.py" computed.new 32 && mv computed.new computed; }
 computed=()
 for kit in computed/*; do computed+=(--drum-soundfont "$kit"); done

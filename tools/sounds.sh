@@ -26,6 +26,13 @@ instruments=() plates=()
 for font in $fluid $muse $sounds/sf_GMbank.sf2 "$data"/instruments/*.sf3; do instruments+=(--soundfont "$font"); done
 for file in "$data"/irs/*.flac; do plates+=(--plate "$file"); done
 
+there() { # files that a script needs later on
+    local file
+    for file in "$@"; do
+        [[ $file == --* || -e $file ]] || { echo "$file is missing. The first lines of $0 say where it comes from." >&2; exit 2; }
+    done
+}
+
 # What people played (Groove) of one split and kind, `beat` or `fill`, that lasts so many seconds
 performances() {
     python - "$data/drum_midi" "$@" <<'end'

@@ -5,11 +5,14 @@
 # WORK with 30 GB free; VALIDATION: real songs with drums and bass. More sounds to learn from (Debian): csound-soundfont opl3-soundfont; for the test: timgm6mb-soundfont.
 # Stopped and started again, it goes on where it was. Two cores take a quarter of an hour to render and prepare, and three hours to train.
 set -euo pipefail
-midi=$1 stems=$2 validation=$3 work=$4
 here=$(cd "$(dirname "$0")" && pwd)
+source "$here/arguments.sh" 4 "$@"
+midi=$(folder "$1") stems=$(folder "$2") validation=$(folder "$3") work=$(folder "$4")
 data=$(dirname "$midi") # where the other sounds are
 source "$here/sounds.sh"
 cd "$work"
+there "$work"/{parts,rendered} "$midi"/{easyrpg_rtp,freedoom,mma_generated,openmsx,planetblupi,simutrans} "$fluid" "$muse" "${debian[@]}" \
+    $sounds/{sf_GMbank,Black_Pearl_4_LV2,OPL-3_FM_128M,TimGM6mb,Red_Zeppelin_4_LV2}.sf2 "$hydrogen/Millo_MultiLayered3"
 
 # A folder a stem: what is recorded alone
 mkdir -p band_parts/{drums,vocals,bass}

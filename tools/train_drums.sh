@@ -5,10 +5,11 @@
 # It goes on from the `drums` that ship, which began on a GPU (tools/gpu.py).
 # Stopped and started again, it goes on where it was. One core takes four hours to render, prepare and train.
 set -euo pipefail
-data=$1 validation=$2 work=$3
 here=$(cd "$(dirname "$0")" && pwd)
-"$here/render.sh" "$data" "$work"
-cd "$work"
+source "$here/arguments.sh" 3 "$@"
+data=$(folder "$1") validation=$(folder "$2")
+"$here/render.sh" "$data" "$3"
+cd "$3"
 
 # Tracks of several folders go into one store by their names
 rename() { for o in "$1"/Track*; do [ ! -e "$o" ] || mv "$o" "$1/$2${o#"$1"/Track}"; done; }

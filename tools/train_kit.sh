@@ -6,10 +6,13 @@
 # What ships learned on by tools/gpu.py (`pack --start models/kit`) before its last stretch, by the mean of the weights before and after.
 # Stopped and started again, it goes on where it was. A core takes ten minutes to render and prepare, two hours to train.
 set -euo pipefail
-data=$1 validation=$2 work=$3
 here=$(cd "$(dirname "$0")" && pwd)
+source "$here/arguments.sh" 3 "$@"
+data=$(folder "$1") validation=$(folder "$2")
 source "$here/sounds.sh"
-mkdir -p "$work" && cd "$work"
+there "$data/drum_midi" "$fluid" "$muse" $sounds/{sf_GMbank,TimGM6mb,Red_Zeppelin_4_LV2}.sf2 "$hydrogen/Millo_MultiLayered3" \
+    "${recorded[@]}" "${electronic[@]}" "${plates[@]}"
+mkdir -p "$3" && cd "$3"
 
 # The kits that it learns from. Those that test it, and gogodze_dry, which is gogodze_retro by other microphones, stay out
 kits=() ground=(--soundfont $fluid --soundfont $muse --soundfont $sounds/sf_GMbank.sf2)
