@@ -11,6 +11,7 @@ __all__ = ['KINDS', 'ORDER', 'SPLEETER', 'SPLEETER_STEMS', 'SPLEETER_CARD', 'ORI
 import json, re
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 import numpy as np
 from .core import Config, SongsepError, check_config, config_from, needs, sha256, write_aside
@@ -19,22 +20,26 @@ with needs('train'): import h5py, keras
 
 # %% ../nbs/19_checkpoints.ipynb #0005
 KINDS = ('conv2d', 'conv2d_transpose', 'batch_normalization')
-_ARRAY = re.compile(rf"(?:^|/)({'|'.join(KINDS)})(?:_(\d+))?/(kernel|bias|gamma|beta|moving_mean|moving_variance)(?::0)?$")
+_WEIGHTS = 'kernel|bias|gamma|beta|moving_mean|moving_variance'
+_ARRAY = re.compile(rf"(?:^|/)({'|'.join(KINDS)})(?:_(\d+))?/({_WEIGHTS})(?::0)?$")
 
 def by_construction(
     names:list[str] # Names of arrays, such as `encoder_block/conv2d_1/kernel:0`
-) -> dict[str, list[dict[str, str]]]: # Kind of layer to its layers in order of construction, each a dictionary from `kernel`, `gamma`, ... to the array's name
-    "Sort the arrays of a checkpoint into layers; optimizer slots and counters fall out."
+) -> dict[str, list[dict[str, str]]]: # Kind of layer to its layers in order, each from `kernel`, `gamma`, ... to a name
+    "Sort the arrays of a checkpoint into layers, in order of construction; optimizer slots and counters fall out."
     layers = {k: {} for k in KINDS}
     for name in names:
-        if (m := _ARRAY.search(name)) and not name.startswith('optimizer'): layers[m[1]].setdefault(int(m[2] or 0), {})[m[3]] = name
+        m = _ARRAY.search(name)
+        if not m or name.startswith('optimizer'): continue
+        kind, number, weight = m.groups()
+        layers[kind].setdefault(int(number or 0), {})[weight] = name
     return {k: [v[i] for i in sorted(v)] for k,v in layers.items()}
 
 # %% ../nbs/19_checkpoints.ipynb #0008
 ORDER = ('kernel', 'bias', 'gamma', 'beta', 'moving_mean', 'moving_variance') # as Keras lists the weights of a layer
 
 def _fill(layer, names, read, where, turn=False):
-    "Give a layer its weights; `turn` swaps the two axes of kernels, which commutes with convolving where both are padded alike"
+    "Give a layer its weights; `turn` swaps the axes of kernels, which is right where both are padded alike"
     arrays = [read(names[k]) for k in ORDER if k in names]
     if turn: arrays = [a.swapaxes(0, 1) if a.ndim == 4 else a for a in arrays]
     want, got = [tuple(w.shape) for w in layer.weights], [a.shape for a in arrays]
@@ -54,9 +59,12 @@ SPLEETER_STEMS = { # number of stems: their names in order, arguments of `spleet
     2: (['vocals', 'accompaniment'], {}),
     4: (['vocals', 'drums', 'bass', 'other'], {'activation': 'elu'}),
     5: (['vocals', 'piano', 'drums', 'bass', 'other'], {'activation': 'elu', 'softmax': True})}
-SPLEETER_CARD = """The weights are Spleeter's, converted: {stems} stems, trained by Deezer on its own recordings and published under the MIT licence (https://github.com/deezer/spleeter).
-If you use them, cite R. Hennequin, A. Khlif, F. Voituret and M. Moussallam, *Spleeter: a fast and efficient music source separation tool with pre-trained models*, Journal of Open Source Software 5(50), 2154, 2020.
-Both channels of a stereo song are seen at once. Spleeter itself gives silence above the highest bin that the network sees; here the shares of the top bins are held, so that the stems sum to the song."""
+SPLEETER_CARD = """The weights are Spleeter's, converted: {stems} stems, trained by Deezer on its own recordings and \
+published under the MIT licence (https://github.com/deezer/spleeter).
+If you use them, cite R. Hennequin, A. Khlif, F. Voituret and M. Moussallam, *Spleeter: a fast and efficient music \
+source separation tool with pre-trained models*, Journal of Open Source Software 5(50), 2154, 2020.
+Both channels of a stereo song are seen at once. Spleeter itself gives silence above the highest bin that the network \
+sees; here the shares of the top bins are held, so that the stems sum to the song."""
 
 def _prefix(folder):
     "The checkpoint of a folder that was saved last: never a path from inside the file `checkpoint`, only a name"
@@ -65,7 +73,8 @@ def _prefix(folder):
         raise SongsepError(f"{folder} holds no TensorFlow checkpoint (no *.index). Name the folder with Spleeter's "
                            "`model.index`, or a .h5 file.")
     state = folder/'checkpoint'
-    said = re.search(r'^model_checkpoint_path: "(.*)"', state.read_text(errors='replace'), re.M) if state.is_file() else None
+    text = state.read_text(errors='replace') if state.is_file() else ''
+    said = re.search(r'^model_checkpoint_path: "(.*)"', text, re.M)
     name = Path(said[1]).name if said else None
     return folder/(name if name in found else sorted(found)[-1])
 
@@ -80,7 +89,8 @@ def load_spleeter(
     import tensorflow as tf
     prefix = _prefix(Path(folder))
     data = prefix.with_name(f'{prefix.name}.data-00000-of-00001')
-    if not data.is_file(): raise SongsepError(f"{data} does not exist, though {prefix.name}.index promises it. Copy the whole folder.")
+    if not data.is_file():
+        raise SongsepError(f"{data} does not exist, though {prefix.name}.index promises it. Copy the whole folder.")
     try:
         reader = tf.train.load_checkpoint(str(prefix))
         layers = by_construction(list(reader.get_variable_to_shape_map()))
@@ -94,14 +104,13 @@ def load_spleeter(
         spec = ModelSpec(name or f'spleeter-{n}stems', targets or names, config, 'spleeter_unet', arguments,
                          channels=2, masking={'exponent': 2, 'above': 'hold'})
         model = build_model(spec)
-        for i in range(n):
-            for kind,ours,k in (('conv2d', 'down', 7), ('conv2d_transpose', 'up', 6), ('batch_normalization', 'norm', 12)):
-                for j in range(k):
-                    if ours != 'norm' or j != 5:
-                        _fill(model.get_layer(f'stem{i}_{ours}{j}'), layers[kind][i*k+j], reader.get_tensor, folder,
-                              turn=True)
-    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as e: # how its reader tells of missing bytes is not one way
-        raise SongsepError(f"{folder} is damaged or no TensorFlow checkpoint ({str(e).splitlines()[0][:120]}). Copy it again.") from None
+        for i,(kind,ours,k) in product(range(n), zip(KINDS, ('down', 'up', 'norm'), (7, 6, 12))):
+            for j in range(k):
+                if ours == 'norm' and j == 5: continue # Spleeter has one there that nothing hears
+                _fill(model.get_layer(f'stem{i}_{ours}{j}'), layers[kind][i*k+j], reader.get_tensor, folder, turn=True)
+    except (tf.errors.OpError, RuntimeError, ValueError, IndexError) as e: # all tell of missing bytes
+        why = str(e).splitlines()[0][:120]
+        raise SongsepError(f"{folder} is damaged or no TensorFlow checkpoint ({why}). Copy it again.") from None
     source = {'from': 'Spleeter', 'file': data.name, 'sha256': sha256(data)}
     return model, replace(spec, imported=source), SPLEETER_CARD.format(stems=n)
 
@@ -115,7 +124,8 @@ def narrow_spleeter(
 ) -> keras.Model: # (batch, bins, frames, 1) to the same shape
     "One of Spleeter's U-Nets for one channel, with its lowest levels taken off; a start for other stems."
     old, was = load_model(parent)
-    if was.architecture != 'spleeter_unet' or stem not in was.targets: raise SongsepError(f"{parent} has no Spleeter network for {stem}.")
+    if was.architecture != 'spleeter_unet' or stem not in was.targets:
+        raise SongsepError(f"{parent} has no Spleeter network for {stem}.")
     kept = {k: v for k,v in was.arguments.items() if k != 'softmax'}
     arguments = kept | dict(filters=list(filters), channels=1, shared=True, dropout=dropout)
     spec = ModelSpec(Path(folder).name, [stem], was.config, 'spleeter_unet', arguments, imported=was.imported)
@@ -124,20 +134,23 @@ def narrow_spleeter(
     for layer in model.layers:
         if not (m := re.fullmatch(r'stem0_(down|norm|up)(\d+)', layer.name)): continue
         kind, j = m[1], int(m[2])
-        lower = kind == 'up' or kind == 'down' and j == n # below the levels that are gone
-        source = old.get_layer(f'stem{at}_{kind}{j + lost*(lower or kind == "norm" and j >= n) + lost*(kind == "norm" and j >= n)}')
-        layer.set_weights([_cut(a, b.shape, j == 0 and kind == 'down') for a,b in zip(source.get_weights(), layer.get_weights())])
+        if kind == 'norm': gone = 2*lost if j >= n else 0 # on the way down and on the way up
+        else: gone = lost if kind == 'up' or j == n else 0
+        source, first = old.get_layer(f'stem{at}_{kind}{j + gone}'), j == 0 and kind == 'down'
+        layer.set_weights([_cut(a, b.shape, first) for a,b in zip(source.get_weights(), layer.get_weights())])
     save_model(folder, model, spec)
     return model
 
-def _cut(w, shape, first): # the first kernel sums over the channels of the song, the last one takes their mean, others lose inputs that are gone
+def _cut(w, shape, first):
+    "The first kernel sums over the song's channels, the last one takes their mean, others lose inputs that are gone"
     if first and w.ndim == 4: return w.sum(2, keepdims=True)
     if w.shape[-1] == 2 and shape[-1] == 1: return w.mean(-1, keepdims=True)
     return w[tuple(slice(n) for n in shape)]
 
 # %% ../nbs/19_checkpoints.ipynb #0014
 ORIGINAL = Config(sr=16000, segment=2., n_fft=2048, hop_length=512) # what its main.py trains with
-ORIGINAL_CARD = """The weights come from a `modelCheckpoint.h5` of the original project, a Spectrogram-Channels U-Net (Oh, Kim and Lee 2018, arXiv 1810.11520) that draws decibels.
+ORIGINAL_CARD = """The weights come from a `modelCheckpoint.h5` of the original project, a Spectrogram-Channels U-Net \
+(Oh, Kim and Lee 2018, arXiv 1810.11520) that draws decibels.
 Its output can't fall below 0 dB: in soft passages every target keeps a little of the others."""
 
 BLOCKS = ( # kind of block, how many, the number of its first layers, and the kinds of layers that repeat in it
@@ -146,7 +159,7 @@ BLOCKS = ( # kind of block, how many, the number of its first layers, and the ki
     ('decoder_block', 4, 3, ('conv2d_transpose', 'batch_normalization')),
     ('conv2d', 1, 1, ('conv2d',)))
 
-def original_blocks() -> dict[str, list[tuple[str, int]]]: # Block to its layers, each a kind and its number among all of that kind
+def original_blocks() -> dict[str, list[tuple[str, int]]]: # Block to its layers: kind, and number among that kind
     "The blocks of the original project's network, in the order in which its checkpoint lists them."
     counts, out = dict.fromkeys(KINDS, 0), {}
     for kind,n_blocks,repeats,layers in BLOCKS:
@@ -196,7 +209,8 @@ def _original_layers(f, path):
     if [len(layers[k]) for k in KINDS] != _HOW_MANY:
         raise SongsepError(f"{path} is no checkpoint of the original project: it holds {_counts(layers)} layers, "
                            "where 11, 12 and 22 were expected.")
-    if (most := max(sizes.values())) > _MOST: raise SongsepError(f"{path} holds an array of {most} values, which no such network has.")
+    if (most := max(sizes.values())) > _MOST:
+        raise SongsepError(f"{path} holds an array of {most} values, which no such network has.")
     return layers
 
 def _original_spec(path, said, n, name, targets, config):
@@ -214,15 +228,17 @@ def _original_spec(path, said, n, name, targets, config):
 def load_original(
     path:str|Path, # `modelCheckpoint.h5`
     name:str|None=None, # The model's name; `None` makes it `original`
-    targets:list[str]|None=None, # Names of the outputs in order; `None` takes the file's own, or makes two of them `drums` and `accompaniments`
+    targets:list[str]|None=None, # Names of the outputs in order; `None` takes the file's own, or names them
     config:Config|None=None # What it was trained with; `None` takes what the file says, or `ORIGINAL`
 ) -> tuple[keras.Model, ModelSpec, str]: # The model with its weights, its description, and what its card says
     "Read a checkpoint of the original project."
     with _opened(path) as f:
         layers, said = _original_layers(f, path), _said(f, path)
-        arrays = {k: np.asarray(f[k][()], 'float32') for entries in layers.values() for o in entries for k in o.values()}
+        names = [k for entries in layers.values() for o in entries for k in o.values()]
+        arrays = {k: np.asarray(f[k][()], 'float32') for k in names}
     shape = np.shape(arrays.get(layers['conv2d'][-1].get('kernel')))
-    if len(shape) != 4: raise SongsepError(f"{path} is no checkpoint of the original project: its last layer is of another kind.")
+    if len(shape) != 4:
+        raise SongsepError(f"{path} is no checkpoint of the original project: its last layer is of another kind.")
     spec = _original_spec(path, said, shape[-1], name, targets, config)
     model = build_model(spec)
     for kind,ours in _by_kind(model).items():
@@ -244,7 +260,8 @@ def save_original(
     "Write the weights as the original program saves them, whole or not at all."
     ours = _by_kind(model)
     if [len(ours[k]) for k in KINDS] != _HOW_MANY:
-        raise SongsepError(f"{spec.name} is not the original project's network, so its weights have no place in {Path(path).name}.")
+        raise SongsepError(f"{spec.name} is not the original project's network, so its weights have no place in "
+                           f"{Path(path).name}.")
     facts = {k: v for k,v in spec.to_dict().items() if k in ('targets', 'config', 'weights_sha256')}
     with write_aside(path) as p, h5py.File(p, 'w') as f:
         f.attrs.update(layer_names=np.array([*original_blocks()], 'S'), backend=b'tensorflow',
@@ -270,7 +287,8 @@ def cell_kernel(
     k = np.where(ok, taps, 0).astype(int)
     grid = lambda a: (a[..., None, None, None], a[None, None, None])
     K = w[grid(k)]*np.logical_and(*grid(ok))[..., None, None] # (o, d, i) of rows, of columns, in, out
-    return np.ascontiguousarray(K.transpose(0, 3, 7, 2, 5, 6, 1, 4).reshape(n_out**2*w.shape[3], n_in**2*w.shape[2], 3, 3), 'float32')
+    into, out_of = n_in**2*w.shape[2], n_out**2*w.shape[3]
+    return np.ascontiguousarray(K.transpose(0, 3, 7, 2, 5, 6, 1, 4).reshape(out_of, into, 3, 3), 'float32')
 
 def from_pixels(
     K:np.ndarray, # Kernel (channels out, n_in*n_in*channels in, height, width) from `cell_kernel`
@@ -301,7 +319,7 @@ class _Graph:
             out, i = y if out is None else self('Add', out, y), i+n
         return out
     def norm(self, x, gamma, beta, mean, variance):
-        "Batch normalization as a convolution of each channel by itself: unlike the node of that name, ONNX Runtime computes it together with what activates it"
+        "Batch normalization as a convolution of each channel, which ONNX Runtime computes together with what follows"
         scale = gamma/np.sqrt(variance + 1e-3)
         return self('Conv', x, self.constant(scale[:, None, None, None]), self.constant(beta - mean*scale),
                     group=len(scale), kernel_shape=[1, 1])
@@ -309,27 +327,34 @@ class _Graph:
 # %% ../nbs/19_checkpoints.ipynb #0019a
 def _stem_graph(g, mix, get, activation, n_levels):
     "Masks of one network before their sigmoid, as cells of 4x4 pixels: (batch, 16*masks, bins/4, frames/4)"
-    act = (lambda x: g('LeakyRelu', x, alpha=.2), lambda x: g('Relu', x)) if activation=='relu' else (lambda x: g('Elu', x),)*2
+    down = (lambda x: g('LeakyRelu', x, alpha=.2)) if activation == 'relu' else (lambda x: g('Elu', x))
+    up = (lambda x: g('Relu', x)) if activation == 'relu' else down
     norm = lambda x, j, pixels=1: g.norm(x, *[np.tile(a, pixels) for a in get(f'norm{j}')])
     skips, x = [], mix
     for j in range(n_levels):
         k, b = get(f'down{j}')
-        x = g.conv([(act[0](norm(x, j-1)) if j else x, k.shape[2])], k.transpose(3, 2, 0, 1), b, strides=[2, 2], pads=[1, 1, 2, 2])
+        if j: x = down(norm(x, j-1))
+        x = g.conv([(x, k.shape[2])], k.transpose(3, 2, 0, 1), b, strides=[2, 2], pads=[1, 1, 2, 2])
         skips.append((x, len(b)))
     xs = [skips.pop()]
     for j in range(n_levels-1):
         k, b = get(f'up{j}')
         n, K = len(b), cell_kernel(k.swapaxes(2, 3), 'up', 1, 2)
-        if n < 32: parts = [(K[2*n*r:2*n*(r+1), :, :2+r], (r, 1)) for r in range(2)] # few channels: two pixels at once keep a core busy
-        else: parts = [(o[:, :, :2+r, :2+c], (r, c)) for o,(r,c) in zip(np.split(K, 4), np.ndindex(2, 2))]
-        parts = [norm(act[1](g.conv(xs, o, np.tile(b, len(o)//n), pads=[1, 1, *ends])), n_levels+j, len(o)//n) for o,ends in parts]
+        if n < 32: # few channels: two pixels at once keep a core busy
+            kernels = [(K[2*n*r:2*n*(r+1), :, :2+r], (r, 1)) for r in range(2)]
+        else: kernels = [(o[:, :, :2+r, :2+c], (r, c)) for o,(r,c) in zip(np.split(K, 4), np.ndindex(2, 2))]
+        parts = []
+        for kernel,ends in kernels:
+            pixels = len(kernel)//n
+            y = up(g.conv(xs, kernel, np.tile(b, pixels), pads=[1, 1, *ends]))
+            parts.append(norm(y, n_levels+j, pixels))
         x = g('Concat', *parts, axis=1)
         xs = [skips.pop(), (g('DepthToSpace', x, blocksize=2), n) if j < n_levels-2 else (x, 4*n)]
     k, b = get(f'up{n_levels-1}')
     of_skip, of_x = (cell_kernel(o, 'up', 2, 4) for o in np.split(k.swapaxes(2, 3), 2, 2))
     x = g('Add', g.conv(xs[:1], from_pixels(of_skip, 2)[:, :, 1:5, 1:5], np.tile(b, 16), strides=[2, 2]),
           g('Conv', xs[1][0], g.constant(of_x), pads=[1]*4))
-    n, (k, b), x = 16*len(b), get(f'down{n_levels}'), norm(act[1](x), 2*n_levels-1, 16)
+    n, (k, b), x = 16*len(b), get(f'down{n_levels}'), norm(up(x), 2*n_levels-1, 16)
     return g.conv([(x, n)], cell_kernel(k, 'mask', 4, 4), np.tile(b, 16))
 
 # %% ../nbs/19_checkpoints.ipynb #0019b
@@ -346,7 +371,9 @@ def spleeter_graph(
     names, channels = {o.name for o in model.layers}, model.input_shape[-1]
     g, n, n_levels = _Graph(), model.output_shape[-1]//channels, sum(o.startswith('stem0_up') for o in names)
     mix = g('Transpose', 'mix', perm=[0, 3, 1, 2])
-    masks = [_stem_graph(g, mix, lambda k: model.get_layer(f'stem{i}_{k}').get_weights(), activation, n_levels) for i in range(1 if shared else n)]
+    weights = lambda i: lambda layer: model.get_layer(f'stem{i}_{layer}').get_weights()
+    networks = range(1 if shared else n)
+    masks = [_stem_graph(g, mix, weights(i), activation, n_levels) for i in networks]
     masks = [g('DepthToSpace', x, blocksize=4) for x in masks]
     if softmax: # over stems: an axis of its own for them
         size, array = model.output_shape[1:3], onnx.numpy_helper.from_array
@@ -355,10 +382,12 @@ def spleeter_graph(
         g.constants += [shape, flat]
         masks = [g('Reshape', g('Softmax', g('Reshape', g('Concat', *masks, axis=1), 'stems'), axis=1), 'flat')]
     else: masks = [g('Sigmoid', x) for x in masks]
-    seen = g('Concat', *[mix]*n, axis=1) if channels > 1 and len(masks) < n else mix # each mask meets all channels that it is for
+    all_in_one = channels > 1 and len(masks) < n
+    seen = g('Concat', *[mix]*n, axis=1) if all_in_one else mix # each mask meets all channels that it is for
     ys = [g('Mul', x, seen) for x in masks]
     g('Transpose', g('Concat', *ys, axis=1) if len(ys) > 1 else ys[0], perm=[0, 2, 3, 1])
     g.nodes[-1].output[0] = 'magnitudes'
     info = lambda name, shape: helper.make_tensor_value_info(name, TensorProto.FLOAT, ['batch', *shape[1:]])
-    graph = helper.make_graph(g.nodes, 'spleeter', [info('mix', model.input_shape)], [info('magnitudes', model.output_shape)], g.constants)
+    ends = [info('mix', model.input_shape)], [info('magnitudes', model.output_shape)]
+    graph = helper.make_graph(g.nodes, 'spleeter', *ends, g.constants)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid('', 18)], ir_version=9)

@@ -148,7 +148,7 @@ def score_stems(
     estimates:dict, # The separated stems by the same names
     sr:int, # Sample rate, Hz
     quick:bool=False # `quick_sdr` in place of museval's
-) -> dict: # {target: {`sdr`, `si_sdr`}}, decibels, `nan` for a silent reference; and `leak` where it is silent somewhere
+) -> dict: # {target: {`sdr`, `si_sdr`}}, decibels, `nan` for a silent one; and `leak` where it is silent somewhere
     "All scores of every stem."
     names = [k for k in estimates if k != 'mix']
     heard = [k for k in names if np.square(ys[k]).mean() > 1e-12]
@@ -171,6 +171,10 @@ def _scored(tracks, recipe, partial, say): # (track, its targets) for those that
             rest = f", so only {', '.join(has)} is scored" if has and partial else ' and is not scored'
             say(f"{t.name} has no {' and no '.join(lacking)}{rest}")
         if has and (partial or not lacking): yield t, has
+
+def _none_complete(datasets, recipe):
+    folders, targets = ', '.join(map(str, datasets)), ', '.join(recipe.targets)
+    return SongsepError(f"no track in {folders} has a stem for each of {targets}.")
 
 def evaluate_tracks(
     separate_fn:Callable, # (mixture (channels, samples), sr) to {target: (channels, samples)}
@@ -253,12 +257,14 @@ def held_back(
     say:Callable=print # Takes a sentence about what is scored
 ) -> list[Track]: # Those that were not learned
     "Of the songs, those that a training held back."
-    if not train: raise SongsepError(f"{model} does not say which songs it learned from, so none can be known to be held back.")
+    if not train:
+        raise SongsepError(f"{model} does not say which songs it learned from, so none can be known to be held back.")
     refuse_leak(train, [], model) # is it a list of songs?
     learned = {name for _,name,_ in leaks(train, tracks)}
     rest = [t for t in tracks if t.name not in learned]
     if not rest: raise SongsepError(f"{model} was trained on all of these {len(tracks)} songs. Score it on others.")
-    say(f"{len(rest)} of {len(tracks)} songs were not learned: {', '.join(t.name for t in rest[:5])}{', ...' if len(rest) > 5 else ''}")
+    some = [t.name for t in rest[:5]] + ['...']*(len(rest) > 5)
+    say(f"{len(rest)} of {len(tracks)} songs were not learned: {', '.join(some)}")
     return rest
 
 # %% ../nbs/22_evaluation.ipynb #model1
@@ -285,8 +291,7 @@ def evaluate_model(
     elif learned: refuse_leak(learned, tracks, m.spec.name)
     before, after = ([k for k in o if not quick or k in QUICK_METHODS] for o in (list(METHODS)[:2], list(METHODS)[2:]))
     songs, names = list(_scored(tracks, r, partial, say)), [*before, m.spec.name, *after]
-    if not songs:
-        raise SongsepError(f"no track in {', '.join(map(str, datasets))} has a stem for each of {', '.join(r.targets)}.")
+    if not songs: raise _none_complete(datasets, r)
     items = [(t, targets, k) for k in names for t,targets in songs]
     score = functools.partial(_score, str(m.folder), r, quick)
     done = dict(tqdm(run_jobs(score, items, n_jobs, dask), total=len(items), unit='song', disable=not progress))
@@ -298,7 +303,8 @@ def evaluate_model(
     return scores
 
 # %% ../nbs/22_evaluation.ipynb #way1
-PROTOCOL = "SDR (BSSEval v4 by museval: frames of 1 s, median over frames) / SI-SDR (whole songs, all channels together), dB"
+PROTOCOL = ("SDR (BSSEval v4 by museval: frames of 1 s, median over frames) / "
+            "SI-SDR (whole songs, all channels together), dB")
 QUICK_PROTOCOL = PROTOCOL.replace('BSSEval v4 by museval', 'plain, without BSSEval\'s filters')
 
 def way_to_ideal(
@@ -342,31 +348,43 @@ def scores_table(
     "Scores of every song, medians and means as a table; how far the model has come; what it leaves in silence."
     lines = [f"{protocol}\n\n| song | target | {' | '.join(scores)} |", '|---|---|' + '---|'*len(scores)]
     rows = [*_song_rows(scores)]*songs + [(f'**{name}**', t, cells) for name,t,cells in _summary_rows(scores)]
-    for name,target,cells in rows:
-        lines.append(f'| {name} | {target} | ' + ' | '.join(f"{c['sdr']:.1f} / {c['si_sdr']:.1f}" for c in cells) + ' |')
+    both = lambda c: f"{c['sdr']:.1f} / {c['si_sdr']:.1f}"
+    for name,target,cells in rows: lines.append(f"| {name} | {target} | {' | '.join(map(both, cells))} |")
     return '\n'.join(lines + [f'\n{o}' for o in (*_ways(scores), *_leaks(scores))])
 
 # %% ../nbs/22_evaluation.ipynb #0019
-_STYLE = """:root { color-scheme: light dark } body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem }
-img { max-width: 100%; height: auto; background: white; border-radius: 4px } .wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .2rem .7rem; border-bottom: 1px solid #8886; text-align: right; white-space: nowrap } th:first-child, th:nth-child(2) { text-align: left } tbody th { font-weight: normal } .median * { font-weight: bold }"""
+_STYLE = """:root { color-scheme: light dark }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem }
+img { max-width: 100%; height: auto; background: white; border-radius: 4px }
+.wide { overflow-x: auto } table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+th, td { padding: .2rem .7rem; border-bottom: 1px solid #8886; text-align: right; white-space: nowrap }
+th:first-child, th:nth-child(2) { text-align: left } tbody th { font-weight: normal } .median * { font-weight: bold }"""
+
+def _n_songs(scores): return len(next(iter(scores.values())))
 
 def _picture(scores, target):
     "As a data URI"
     from matplotlib.figure import Figure # without pyplot, which would look for a screen
-    ax, out = Figure(figsize=(8.5, 1.5 + .22*min(len(next(iter(scores.values()))), 50)), layout='constrained').subplots(), io.BytesIO()
+    height, out = 1.5 + .22*min(_n_songs(scores), 50), io.BytesIO()
+    ax = Figure(figsize=(8.5, height), layout='constrained').subplots()
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Glyph') # a letter that the font lacks
         show_scores(scores, target, ax=ax).figure.savefig(out, dpi=120)
     return 'data:image/png;base64,' + base64.b64encode(out.getvalue()).decode()
 
-def _html_table(scores):
-    def cell(c): return f"<td>{c['sdr']:.1f} / {c['si_sdr']:.1f}</td>" if np.isfinite(c['si_sdr']) else '<td>silent</td>'
-    head = ''.join(f'<th scope="col">{escape(o)}</th>' for o in ('song', 'target', *scores))
-    def row(name, target, cells, cls=''): return f'<tr{cls}><th scope="row">{escape(name)}</th><th>{escape(target)}</th>{"".join(map(cell, cells))}</tr>'
-    rows = [row(*o) for o in _song_rows(scores)] + [row(*o, ' class=median') for o in _summary_rows(scores)]
-    return f'<div class="wide" role="region" aria-label="Scores" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>\n' + '\n'.join(rows) + '\n</tbody></table></div>'
+def _html_row(name, target, cells, cls=''):
+    both = [f"{c['sdr']:.1f} / {c['si_sdr']:.1f}" if np.isfinite(c['si_sdr']) else 'silent' for c in cells]
+    values = ''.join(f'<td>{o}</td>' for o in both)
+    return f'<tr{cls}><th scope="row">{escape(name)}</th><th>{escape(target)}</th>{values}</tr>'
 
+def _html_table(scores):
+    head = ''.join(f'<th scope="col">{escape(o)}</th>' for o in ('song', 'target', *scores))
+    rows = [_html_row(*o) for o in _song_rows(scores)]
+    rows += [_html_row(*o, ' class=median') for o in _summary_rows(scores)]
+    begin = '<div class="wide" role="region" aria-label="Scores" tabindex="0"><table>'
+    return '\n'.join([f'{begin}<thead><tr>{head}</tr></thead><tbody>', *rows, '</tbody></table></div>'])
+
+# %% ../nbs/22_evaluation.ipynb #0019w
 def write_report(
     scores:dict, # From `evaluate_model`
     path:str|Path, # The HTML file to write
@@ -374,12 +392,15 @@ def write_report(
 ):
     "Write scores as one page that needs nothing else."
     targets = list(medians(next(iter(scores.values()))))
-    title = f"{', '.join(k for k in scores if k not in METHODS) or 'Baselines'}: scores of {len(next(iter(scores.values())))} songs"
+    models = ', '.join(k for k in scores if k not in METHODS)
+    title = f"{models or 'Baselines'}: scores of {_n_songs(scores)} songs"
     alt = f"SDR of each song by {', '.join(scores)}; the table below has the numbers"
     pictures = ''.join(f'<p><img src="{_picture(scores, t)}" alt="{escape(f"{t}: {alt}")}"></p>\n' for t in targets)
     page = f"""<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'"><style>{_STYLE}</style></head>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<style>{_STYLE}</style></head>
 <body><main><h1>{escape(title)}</h1>
 <p>{escape(protocol)}.</p>
 {''.join(f'<p>{escape(o)}</p>' for o in (*_ways(scores), *_leaks(scores)))}
@@ -396,8 +417,8 @@ def song_judge(
     datasets:list[str|Path], # Folders of songs with stems, none of them in the store
     say:Callable=print, # Takes a sentence about a track that can't be scored
     quick:bool=True # `quick_sdr`: seconds a song, where museval takes minutes
-) -> Callable: # Takes the Keras model; gives `sdr_<target>`, the mean over songs, `sdr`, the mean of these, and each song's own as `<target> of <song>`, decibels
-    "Judge a model in training by the SDR of whole songs: for `judge` of `songsep.training.train`, with `monitor='sdr'`."
+) -> Callable: # From the Keras model to decibels: `sdr_<target>`, their mean `sdr`, and `<target> of <song>`
+    "Judge a model in training by the SDR of whole songs: `judge` of `songsep.training.train`, with `monitor='sdr'`."
     from songsep.prepare import leaves_residual # with HDF5, which scoring does not need
     from songsep.store import SpectrogramStore
     with SpectrogramStore(store_path) as s:
@@ -406,7 +427,7 @@ def song_judge(
     tracks = [t for d in datasets for t in find_tracks(d)]
     refuse_leak(learned, tracks, f'a model of {store_path}')
     songs = [t for t,_ in _scored(tracks, recipe, False, say)]
-    if not songs: raise SongsepError(f"no track in {', '.join(map(str, datasets))} has a stem for each of {', '.join(recipe.targets)}.")
+    if not songs: raise _none_complete(datasets, recipe)
     def judge(net):
         m = Model(Path(store_path), spec, 'keras', net.predict_on_batch)
         found = evaluate_tracks(functools.partial(_separated, m), songs, recipe, quick=quick)

