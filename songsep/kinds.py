@@ -266,8 +266,11 @@ class Inner:
         sounds:np.ndarray # Waveforms (1, stems, 2, samples)
     ) -> np.ndarray: # Waveforms (stems, 2, samples)
         "Both answers in one: the sound of the spectrograms, and the sound."
-        D = np.pad(channels_as_complex(E[0])*self.level, ((0, 0), (0, 0), (0, 1), (0, 0)))
-        return sounds[0] + self.frames.overlap_add(D)[..., self.before:self.before+self.size]
+        out = sounds[0].copy()
+        for y,e in zip(out, E[0]): # one stem at a time, since a spectrogram is larger than its sound
+            D = np.pad(channels_as_complex(e)*self.level, ((0, 0), (0, 1), (0, 0)))
+            y += self.frames.overlap_add(D)[..., self.before:self.before+self.size]
+        return out
 
 # %% ../nbs/09_kinds.ipynb #0037
 class Complex:
