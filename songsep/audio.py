@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['AUDIO_SUFFIXES', 'MAX_SAMPLES_PER_BYTE', 'LOUDEST', 'SUBTYPES', 'WRITTEN', 'MP3_RATES', 'SoundError', 'AudioInfo',
-           'probe', 'resample', 'resample_blocks', 'read_blocks', 'rechunk', 'load_audio', 'subtype_like', 'quantise',
-           'is_lossy', 'check_format', 'AudioWriter', 'write_audio', 'read_tags', 'write_tags']
+           'probe', 'resample', 'resample_blocks', 'read_blocks', 'rechunk', 'part_of', 'load_audio', 'subtype_like',
+           'quantise', 'is_lossy', 'check_format', 'AudioWriter', 'write_audio', 'read_tags', 'write_tags']
 
 # %% ../nbs/01_audio.ipynb #0002
 import io, math, os, re, warnings, zlib
@@ -13,7 +13,7 @@ from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from pathlib import Path
 import numpy as np, soundfile as sf
@@ -693,6 +693,34 @@ def rechunk(
         yield from (y[:, i:i+n] for i in range(0, whole, n))
         held, have = [y[:, whole:]], have - whole
     if have: yield np.concatenate(held, -1)
+
+# %% ../nbs/01_audio.ipynb #p002
+def part_of(
+    blocks:Iterable[np.ndarray], # Blocks (channels, samples) of a sound
+    sr:int, # Its sample rate, Hz
+    start:float=0, # Where the part begins, seconds
+    end:float|None=None # Where it ends, seconds; `None` is the end of the sound
+) -> Iterator[np.ndarray]: # Blocks (channels, samples)
+    "What lies between two times."
+    first, last, at = round(start*sr), None if end is None else round(end*sr), 0
+    for y in blocks:
+        part = y[:, max(0, first - at):None if last is None else last - at]
+        at += y.shape[1]
+        if part.shape[1]: yield part
+        if last is not None and at >= last: return
+
+# %% ../nbs/01_audio.ipynb #p004
+@patch
+def part(self:AudioInfo,
+    start:float=0, # Where the part begins, seconds
+    end:float|None=None # Where it ends, seconds; `None` is the end of the sound
+) -> AudioInfo: # With the number of its samples
+    "The same for a part of the sound; one that begins behind its end is refused."
+    last = self.samples if end is None else round(end*self.sr)
+    if self.exact: last = min(last, self.samples)
+    n = last - round(start*self.sr)
+    if n > 0 or not self.exact: return replace(self, samples=max(1, n))
+    raise SoundError(f"{self.path} is {self.seconds:.1f} s long, and its part is to begin at {start:g} s. Begin earlier.")
 
 # %% ../nbs/01_audio.ipynb #0016
 def load_audio(

@@ -124,7 +124,7 @@ def demo(
 # %% ../nbs/31_cli.ipynb #0007a
 def _one_of(what, default, **said):
     "What an option and its other names ask for"
-    said = {k: v for k,v in said.items() if v}
+    said = {k: v for k,v in said.items() if v or isinstance(v, float)} # 0 is a time
     if len(set(said.values())) > 1:
         raise SongsepError(f"{' and '.join('--' + k for k in said)} ask for different {what}. Give one of them.")
     return next(iter(said.values()), default)
@@ -139,6 +139,13 @@ def _thens(values):
         if stem in out: raise SongsepError(f"--then takes {stem} apart twice. Name one model for it.")
         out[stem] = _known(model)
     return out
+
+def _time(text):
+    "Seconds of a time such as 90, 1:30 or 1:02:30.5"
+    try: seconds = sum(float(o)*60**i for i,o in enumerate(reversed(str(text).split(':'))))
+    except ValueError: seconds = -1
+    if not 0 <= seconds < 1e9: raise typer.BadParameter(f"{text!r} is no time. Write seconds, or minutes:seconds such as 1:30.")
+    return seconds
 
 def _format(value): return value and value.lower().removeprefix('.')
 
@@ -162,6 +169,10 @@ Stems = Annotated[Optional[str], typer.Option(help='Write only these, such as dr
 TwoStems = Annotated[Optional[str], typer.Option(help='Write this stem, and everything else as no_STEM')]
 Mix = Annotated[Optional[list[str]], typer.Option(
     help='Write a combination, such as karaoke=bass+other or practice=mix-bass; may be repeated')]
+_timed = dict(parser=_time, metavar='TIME')
+Begin = Annotated[Optional[float], typer.Option('--start', **_timed,
+    help='Where in the song to begin: seconds, or minutes and seconds such as 1:30', show_default='its beginning')]
+End = Annotated[Optional[float], typer.Option('--end', help='Where to end', show_default='its end', **_timed)]
 Resume = Annotated[bool, typer.Option('--resume/--no-resume', help='Continue what was stopped, or begin anew')]
 _ENGINES, _DEVICES = ('auto', 'onnx', 'keras'), ('auto', 'cpu', 'cuda', 'coreml', 'directml')
 Engine = Annotated[str, typer.Option(help='auto, onnx or keras', autocompletion=_among(*_ENGINES))]
@@ -199,6 +210,8 @@ Mp3 = Annotated[bool, _alias('--mp3', help='--format mp3')]
 Flac = Annotated[bool, _alias('--flac', help='--format flac')]
 Int24 = Annotated[bool, _alias('--int24', help='--bit-depth 24')]
 Float32 = Annotated[bool, _alias('--float32', help='--bit-depth float32')]
+Offset = Annotated[Optional[float], _alias('-s', '--offset', help='--start', **_timed)]
+Duration = Annotated[Optional[float], _alias('-d', '--duration', help='--end, counted from --start', **_timed)]
 FilenameFormat = Annotated[Optional[str], _alias('-f', '--filename_format', callback=_template,
     help='--filename, which knows {filename}, {track}, {instrument} and {codec} too')]
 
@@ -236,13 +249,15 @@ def _fail_for(done, tell):
 @app.command(rich_help_panel=SONGS, epilog=_examples('songsep separate song.mp3 -o results',
     'songsep separate song.mp3 --report', 'songsep separate album/ --stems drums --format flac',
     'songsep separate song.wav --two-stems drums --mix practice=mix-drums',
+    'songsep separate song.mp3 --model htdemucs --start 1:00 --end 1:30',
     'songsep separate -p spleeter:2stems song.mp3 -o out', 'songsep separate song.wav --json -q'))
 def separate(songs:Songs, out:Results=Path('results'), model:SongModel=None, then:Then=None,
-    stems:Stems=None, two_stems:TwoStems=None, mix:Mix=None, fmt:Format=None, bit_depth:BitDepth=None,
+    stems:Stems=None, two_stems:TwoStems=None, mix:Mix=None, start:Begin=None, end:End=None, fmt:Format=None, bit_depth:BitDepth=None,
     filename:Filename=None, overwrite:Overwrite=False, resume:Resume=True, engine:Engine='auto', device:Device='auto',
     dask:SongsDask=None, stream:Stream=None, report:Report=False, quiet:Quiet=False, as_json:Json=False,
     params_filename:ParamsFilename=None, name:Name=None, codec:Codec=None, mp3:Mp3=False, flac:Flac=False,
-    int24:Int24=False, float32:Float32=False, filename_format:FilenameFormat=None
+    int24:Int24=False, float32:Float32=False, filename_format:FilenameFormat=None, offset:Offset=None,
+    duration:Duration=None
 ):
     "Separate songs into the stems that a model knows."
     from songsep.songs import FILENAME, Output, separate_songs
@@ -251,7 +266,10 @@ def separate(songs:Songs, out:Results=Path('results'), model:SongModel=None, the
     depths = {'bit-depth': bit_depth, 'int24': int24 and '24', 'float32': float32 and 'float32'}
     depth = _one_of('bit depths', 'same', **depths)
     filename = _one_of('file names', FILENAME, filename=filename, filename_format=filename_format)
-    output = Output(tuple(stems.split(',')) if stems else (), tuple(mix or ()), two_stems, fmt, depth, filename)
+    start = _one_of('beginnings', 0., start=start, offset=offset)
+    end = _one_of('ends', None, end=end, duration=None if duration is None else start + duration)
+    stems = tuple(stems.split(',')) if stems else ()
+    output = Output(stems, tuple(mix or ()), two_stems, fmt, depth, filename, start, end)
     say = _say(quiet or as_json)
     done = separate_songs(songs, out, model, output, engine, overwrite, resume, dask, say, quiet, device, stream,
                           _thens(then))

@@ -19,7 +19,7 @@ from fastcore.basics import patch
 import numpy as np
 from .core import SongsepError, read_json, write_aside
 from .jobs import processors
-from .audio import probe, read_blocks, rechunk, resample_blocks
+from .audio import part_of, probe, read_blocks, rechunk, resample_blocks
 from .spectrogram import stft
 from .songs import is_receipt
 
@@ -29,10 +29,11 @@ RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000) # Hz, of 
 
 def _rate(info): return info.sr if info.sr in RATES else RATES[-1]
 
-def _beginning(path, seconds, n):
-    "The first seconds of a file in blocks (1 or 2 channels, n samples)"
+def _beginning(path, seconds, n, part):
+    "The first seconds of a part of a file in blocks (1 or 2 channels, n samples)"
     info = probe(path)
-    left, few = int(seconds*_rate(info)), (y if len(y) < 3 else y.mean(0, keepdims=True) for y in read_blocks(path))
+    blocks = part_of(read_blocks(path), info.sr, *part)
+    left, few = int(seconds*_rate(info)), (y if len(y) < 3 else y.mean(0, keepdims=True) for y in blocks)
     for y in rechunk(resample_blocks(few, info.sr, _rate(info)), n):
         yield y[:, :left]
         if (left := left - y.shape[1]) <= 0: return
@@ -197,12 +198,14 @@ def _length(infos, megabytes):
     whole = max(o.seconds for o in infos)
     return (min(room, whole) if all(o.exact for o in infos) else room), whole # that of an mp3 may be an estimate
 
-def _seen(path, seconds, gain):
-    "How a file looks, and its sound as text"
-    info = probe(path)
+_WHOLE = 0, None # where a part begins and ends, seconds
+
+def _seen(path, seconds, gain=1., part=_WHOLE):
+    "How a file or a part of it looks, and its sound as text"
+    info = probe(path).part(*part)
     looks = _Looks(_rate(info), int(min(seconds, info.seconds)*_rate(info)))
     def blocks():
-        for y in _beginning(path, seconds, 256*looks.hop):
+        for y in _beginning(path, seconds, 256*looks.hop, part):
             looks.see(y := y*np.float32(gain))
             yield y
     return looks, _opus(blocks(), looks.sr, 2 if info.channels == 2 else 1)
@@ -231,9 +234,9 @@ def _one_rate(files):
     said = ', '.join(f'{path} {sr} Hz' for path,sr in rates.items())
     raise SongsepError(f"the sounds have several sample rates: {said}. Bring them to one.")
 
-def _lanes(files, seconds, gain, progress):
+def _lanes(files, seconds, gain, part, progress):
     "How long the sounds are in seconds, and each name with its lane; the song has no hue"
-    def work(file): return _seen(file[1], seconds, gain if file[2] is None else 1.)
+    def work(file): return _seen(file[1], seconds, *((gain, part) if file[2] is None else ()))
     found = []
     with ThreadPoolExecutor(min(processors(), 4)) as pool: # encoders and FFTs work outside Python
         for o in pool.map(work, files):
@@ -253,13 +256,15 @@ def console_page(
     gain:float=1., # What the stems were turned down by, as an amplitude: the song is turned down as much
     megabytes:float=40, # What fits into a page of about this size is kept of a song
     groups:dict|None=None, # Stems that belong together, under a name that folds: `{'drums': ['kick', 'snare']}`
-    progress:Callable=lambda share: None # Called with the share that is done, 0 to 1
+    progress:Callable=lambda share: None, # Called with the share that is done, 0 to 1
+    part:tuple=_WHOLE # Where in the song they begin and end, seconds; `None` is the song's end
 ) -> str: # A whole HTML page
     "The mixing console for some sounds."
     if not sounds: raise SongsepError('a console needs at least one sound: name a folder of stems that has some.')
     files = [*([('', song, None)] if song else []), *((k, o, hue) for hue,(k,o) in enumerate(sounds.items()))]
-    most, whole = _length([probe(o) for _,o,_ in files], megabytes)
-    sr, (seconds, lanes) = _one_rate(files), _lanes(files, most, gain, progress)
+    infos = [probe(o) if hue is not None else probe(o).part(*part) for _,o,hue in files]
+    most, whole = _length(infos, megabytes)
+    sr, (seconds, lanes) = _one_rate(files), _lanes(files, most, gain, part, progress)
     if seconds < most - .1: whole = seconds
     title = title or (Path(song).stem if song else 'Stems')
     lanes = _in_groups(lanes, groups or {})
@@ -290,7 +295,8 @@ def result_page(
         raise SongsepError(f"{result} is no receipt of a separation. Name the folder that `songsep separate` wrote.")
     sounds = {k: result.parent/o for k,o in receipt['files'].items()}
     groups = {k: o['stems'] for k,o in receipt.get('then', {}).items()}
-    return console_page(sounds, song, Path(receipt['song']).stem, receipt['gain'], megabytes, groups, progress)
+    title, gain, part = Path(receipt['song']).stem, receipt['gain'], receipt.get('part') or _WHOLE
+    return console_page(sounds, song, title, gain, megabytes, groups, progress, part)
 
 def write_console(
     path:str|Path, # The page to write; an older console is replaced, no other page is

@@ -7,7 +7,7 @@ __all__ = ['FILENAME', 'PROMISE_DB', 'BLOCK', 'DEMO', 'Output', 'song_name', 'is
            'describe', 'separate_songs', 'show_separation', 'separate_demo']
 
 # %% ../nbs/23_songs.ipynb #0002
-import functools, hashlib, json, os, re, shutil, string, time
+import functools, hashlib, json, math, os, re, shutil, string, time
 from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +20,7 @@ import numpy as np
 from fastcore.basics import patch
 from .core import DiskFull, SongsepError, disk_error, on_disk, safe_name, sha256, versions, write_json, read_json
 from .jobs import run_jobs
-from .audio import (AUDIO_SUFFIXES, AudioWriter, SoundError, check_format, is_lossy, probe, quantise,
+from .audio import (AUDIO_SUFFIXES, AudioWriter, SoundError, check_format, is_lossy, part_of, probe, quantise,
     read_blocks, read_tags, subtype_like, write_audio, write_tags)
 from .folder import read_spec
 from .models import Model, find_model, open_model, where_to_get
@@ -47,13 +47,15 @@ def _check_template(text, fmt):
 # %% ../nbs/23_songs.ipynb #0005a
 @dataclass(frozen=True)
 class Output:
-    "Which files to write, and how."
+    "What to write: which part of the song, which files, and how."
     stems:tuple=() # Write these alone; empty for all, unless `mixes` or `two_stems` ask for something
     mixes:tuple=() # Combinations such as `karaoke=bass+other`; `mix` is the whole song
     two_stems:str|None=None # Write this stem, and everything else as `no_<stem>`
     fmt:str='wav' # `wav`, `flac`, `ogg` or `mp3`
     bit_depth:str='same' # `same` as the song, `16`, `24` or `float32`
     filename:str=FILENAME # Where a file goes below the output folder; knows {song}, {stem} and {ext}
+    start:float=0 # Where in the song to begin, seconds
+    end:float|None=None # Where to end, seconds; `None` is the end of the song
 
     def __post_init__(self):
         object.__setattr__(self, 'fmt', self.fmt.lower().removeprefix('.'))
@@ -63,6 +65,9 @@ class Output:
             raise SongsepError(f"{self.fmt} has no bit depth. Received: {self.bit_depth}")
         if (self.fmt, self.bit_depth) == ('flac', 'float32'):
             raise SongsepError('FLAC holds whole numbers only. Choose 24 bits, or the format wav.')
+        if not 0 <= self.start < (math.inf if self.end is None else self.end):
+            raise SongsepError("a part of a song begins at 0 s or later, and ends after it begins. "
+                               f"Received: {self.start:g} s to {'the end' if self.end is None else f'{self.end:g} s'}")
 
     def path(self,
         song:str, # The song's name, perhaps with folders before it
@@ -134,13 +139,13 @@ class _Spool:
                 yield np.ascontiguousarray(a.reshape(-1, self.shape[1]).T)
 
 # %% ../nbs/23_songs.ipynb #0008a
-def _compute(song, model, then, W, spool, progress, remark):
+def _compute(song, model, then, output, W, spool, progress, remark):
     "Fill the spool from where it ends; returns the highest peak"
     first, done = resume_at(spool.samples, song.sr, model, then)
     spool.keep(done)
     peak = max((float(np.abs(y).max()) for y in spool.blocks()), default=0.)
     with open(spool.path, 'ab') as out, open(spool.song, 'wb') as copy:
-        blocks = _copied(read_blocks(song.path, stream=song.stream, remark=remark), copy)
+        blocks = _copied(_wanted(song, output, remark), copy)
         for y in separate_blocks(blocks, song.sr, model, first, then):
             y = np.einsum('os,scn->noc', W, y)
             if not np.isfinite(y).all():
@@ -151,7 +156,12 @@ def _compute(song, model, then, W, spool, progress, remark):
             out.write(np.ascontiguousarray(y)) # `tofile` would not say that the disk is full
             done += len(y)
             progress(min(1., done/song.samples), 'separating')
+    if not done: raise SoundError(f"{song.path} ends before {output.start:g} s, where its part is to begin. Begin earlier.")
     return peak
+
+def _wanted(song, output, remark):
+    "The song, or the part of it that is asked for, in blocks"
+    return part_of(read_blocks(song.path, stream=song.stream, remark=remark), song.sr, output.start, output.end)
 
 def _copied(blocks, file):
     for y in blocks:
@@ -248,12 +258,18 @@ def _clear_others(part):
     return said
 
 # %% ../nbs/23_songs.ipynb #r001
+def _is_part(o):
+    "Is it a time in seconds, and a later one or `None`?"
+    if not isinstance(o, list) or len(o) != 2 or not isinstance(o[0], (int, float)): return False
+    return 0 <= o[0] < math.inf and (o[1] is None or isinstance(o[1], (int, float)) and o[0] < o[1] < math.inf)
+
 def _is_run(r):
     "Does it name files, a song and a gain?"
     if not isinstance(r, dict): return False
     files, about = r.get('files'), isinstance(r.get('song'), str) and isinstance(r.get('gain'), (int, float))
     named = isinstance(files, dict) and bool(files)
-    return about and named and all(isinstance(o, str) and o and '\0' not in o for o in files.values())
+    if not about or not named or not _is_part(r.get('part') or [0, None]): return False
+    return all(isinstance(o, str) and o and '\0' not in o for o in files.values())
 
 def is_receipt(
     r:object # What a JSON file holds
@@ -324,14 +340,14 @@ def _separate(song, out, model, output, weights, receipt_path, part, resume, pro
     if song.streams > 1 and song.stream is not None:
         remarks.append(f"{song.path} holds {song.streams} audio streams; number {song.stream} was taken. "
                        "--stream takes another; they count from 0.")
-    need = _check_space(song, out, len(W), subtype, part)
+    need = _check_space(song, out, output, len(W), subtype, part)
     part.mkdir(exist_ok=True)
     tags, pictures = _tags(song, output.fmt, part, remarks)
     spool = _Spool(part, len(W), song.channels)
     if not resume: spool.keep(0)
     try:
         with on_disk(receipt_path, need):
-            peak = _compute(song, model, then, W, spool, progress, remarks.append)
+            peak = _compute(song, model, then, output, W, spool, progress, remarks.append)
             gain = 1. if peak < 1 or (subtype == 'FLOAT' and not lossy) else float((1 - 2**-15)/peak)
             places = [part/f'{i}.{output.fmt}' for i in range(len(W))]
             mix, error, power = _write(spool, places, song.sr, gain, subtype, complete, progress)
@@ -347,13 +363,13 @@ def _separate(song, out, model, output, weights, receipt_path, part, resume, pro
             'sum_error_db': sum_db, 'device': model.device, 'licence': model.spec.licence,
             'config': model.config.to_dict(), 'versions': versions()}
 
-def _check_space(song, out, n, subtype, part):
+def _check_space(song, out, output, n, subtype, part):
     "Ask before the work, not after it; what a stopped run has is there already"
     written = {'PCM_16': 2, 'PCM_24': 3}.get(subtype, 4) # bytes of a sample, beside the 4 of the temporary file
     need = lambda samples: int(samples*song.channels*(4*(n+1) + n*written)*1.02)
     free, samples = shutil.disk_usage(out).free + (_size(part) if part.is_dir() else 0), song.samples
     if need(samples) > free and not song.exact: # the length was an estimate
-        samples = sum(y.shape[1] for y in read_blocks(song.path, stream=song.stream, remark=lambda s: None))
+        samples = sum(y.shape[1] for y in _wanted(song, output, lambda s: None))
     if need(samples) > free:
         raise DiskFull(f"{out} has {free/1e6:,.1f} MB left; separating {song.path.name} takes "
                        f"{need(samples)/1e6:,.1f} MB for a while. Free some, or choose another output folder.")
@@ -394,6 +410,12 @@ def _settle(part, fmt, places, receipt_path, runs):
     return others
 
 # %% ../nbs/23_songs.ipynb #t000
+def _output_said(output):
+    "What a receipt says of what was asked for; `part` is `None` for a whole song"
+    said = json.loads(json.dumps(asdict(output)))
+    part = [said.pop(k) for k in ('start', 'end')]
+    return {'output': said, 'part': part if any(part) else None}
+
 def _model_said(m): return {'model': m.spec.name, 'weights_sha256': m.spec.weights_sha256, 'engine': m.engine}
 
 def _then_said(then, groups):
@@ -416,15 +438,16 @@ def separate_song(
     then:dict|None=None # Models that take a stem apart, by its name: `{'drums': open_model('kit')}`
 ) -> dict: # What `separation.json` says of this run; `skipped` if its files were there
     "Separate a song into files, unless they are there."
-    start, song, out = time.perf_counter(), probe(path, stream), Path(out)
+    began, out = time.perf_counter(), Path(out)
+    song = probe(path, stream).part(output.start, output.end)
     name, (stems, groups) = name or song_name(song.path), stems_in_a_row(model, then)
     weights = output.weights(stems, groups)
     files, receipt_path = {k: output.path(name, k) for k in weights}, out/output.receipt(name)
     places, folder, inputs = [out/o for o in files.values()], receipt_path.parent, [song.path, *keep]
     names = {k: os.path.relpath(o, folder) for k,o in zip(files, places)}
     _check_places(out, [*files.values(), output.receipt(name)], inputs)
-    identity = {'song_sha256': sha256(song.path)} | _model_said(model) | {'masking': model.spec.masking,
-        'output': json.loads(json.dumps(asdict(output))), 'stream': stream} | _then_said(then, groups)
+    identity = {'song_sha256': sha256(song.path)} | _model_said(model) | _output_said(output)
+    identity |= {'masking': model.spec.masking, 'stream': stream} | _then_said(then, groups)
     part = _spool_folder(out, receipt_path, identity)
     made = [o for o in (folder, *folder.parents) if not o.exists()]
     try:
@@ -440,7 +463,7 @@ def separate_song(
                 _check_places(out, files.values(), inputs)
                 if not mine: _check_free(places, runs, receipt_path, identity)
                 others = _settle(part, output.fmt, places, receipt_path, runs)
-                seconds = round(time.perf_counter() - start, 2)
+                seconds = round(time.perf_counter() - began, 2)
                 receipt = identity | done | {'files': names, 'remarks': remarks, 'seconds': seconds}
                 receipt['times_real_time'] = round(receipt['samples']/receipt['sr']/seconds, 1)
             _write_runs(receipt_path, [receipt, *others], runs)
@@ -602,7 +625,8 @@ def describe(
 ) -> str: # A sentence or two
     "What a separation gave, in plain words."
     files, seconds = ', '.join(receipt['files'].values()), receipt['samples']/receipt['sr']
-    s = f"{folder}: {files} at {receipt['sr']} Hz, {seconds:.1f} s, "
+    begins = f" from {receipt['part'][0]:g} s on" if receipt.get('part') else ''
+    s = f"{folder}: {files} at {receipt['sr']} Hz, {seconds:.1f} s{begins}, "
     s += 'were there already.' if receipt.get('skipped') else f"in {receipt['seconds']:.1f} s."
     exactly = (receipt['sum_error_db'] or 0) <= -180
     within = 'exactly' if exactly else f"within {receipt['sum_error_db'] or 0:.0f} dB"

@@ -157,6 +157,9 @@ def sentence(done, *words):
     (['separate', 'a.wav', '--mp3', '-c', 'wav'], ['--codec and --mp3']),
     (['separate', 'a.wav', '-m', 'drums', '-p', 'spleeter:2stems'], ['--model and --params_filename']),
     (['separate', 'a.wav', '--int24', '--float32'], ['--int24 and --float32']),
+    (['separate', 'a.wav', '--start', '1:x'], ['1:x', 'such as 1:30']),
+    (['separate', 'a.wav', '--start', '0', '-s', '2'], ['--start and --offset']),
+    (['separate', 'a.wav', '-d', '0'], ['ends after it begins']),
     (['separate', 'a.wav', '--filename', '{stem}.wav', '-f', '{instrument}/{filename}.wav'], ['--filename and --filename_format']),
     (['separate', 'a.wav', '--flac', '--float32'], ['FLAC']),
     (['separate', 'a.wav', '--mp3', '--int24'], ['mp3 has no bit depth']),
@@ -202,6 +205,7 @@ def sounds(folder): return {str(o.relative_to(folder)): (sf.info(o).subtype, sf.
 
 @pytest.mark.parametrize('plain,theirs', [
     (['--model', 'drums', '--format', 'flac', '--bit-depth', '24', '--filename', '{song}/{stem}.{ext}'], ['-n', 'drums', '--flac', '--int24', '--filename', '{track}/{stem}.{ext}']),
+    (['--start', '0:00.25', '--end', '0.75'], ['-s', '.25', '-d', '.5']),
     (['--format', 'mp3', '--two-stems', 'drums'], ['--mp3', '--two-stems', 'drums']),
     (['--filename', '{stem}/{song}.{ext}', '--bit-depth', 'float32'], ['-f', '{instrument}/{filename}.{codec}', '-p', 'drums', '-c', 'wav', '--float32'])])
 def test_other_names_do_the_same(tmp_path, song, plain, theirs):

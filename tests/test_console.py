@@ -112,6 +112,22 @@ def test_a_result_of_models_in_a_row_has_groups(files, tmp_path):
     at = [html.index(f'class="{kind}" data-name="{k}"') for kind,k in (('group', 'drums'), ('group', 'kick'), ('lane', 'beater'), ('lane', 'shell'), ('lane', 'snare'))]
     assert at == sorted(at) and html.count('class="group"') == 2
 
+def test_a_part_of_a_song_is_compared_with_that_part(files, tmp_path):
+    "The song sounds in its second half: of the stems of that half, and of the song beside them, all is heard"
+    from songsep.console import result_page
+    from songsep.core import write_json
+    sounds, song = files
+    for k,path in sounds.items(): write_audio(tmp_path/f'{k}.wav', sf.read(path)[0].T[:, 2*SR:3*SR], SR)
+    names = {k: f'{k}.wav' for k in sounds}
+    write_json(tmp_path/'separation.json', dict(files=names, song='song.wav', gain=1., part=[2, 3]))
+    html = result_page(tmp_path, song)
+    assert '0:00 / 0:01' in html
+    found = re.findall(r'class="sound">([^<]+)', html)
+    for sound in map(b64decode, found):
+        with av.open(io.BytesIO(sound)) as f: y = np.concatenate([o.to_ndarray() for o in f.decode(audio=0)], 1)
+        assert abs(y.shape[1]/48000 - 1) < .1 and np.abs(y[:, :9600]).max() > .1
+    assert len(found) == 4
+
 def test_solo_and_mute(console):
     console.get_by_label('Solo bass').click()
     assert sounding(console) == {1000}

@@ -2,7 +2,7 @@
 import itertools, time
 import numpy as np, pytest, soundfile as sf
 from songsep.audio import AudioWriter, probe, read_blocks, read_tags, write_audio, write_tags
-from songsep.core import SongsepError
+from songsep.core import SongsepError, read_json, write_json
 from songsep.models import open_model
 from songsep.songs import Output, find_songs, separate_song, separate_songs
 
@@ -133,6 +133,37 @@ def test_other_files_are_not_overwritten_unless_told(tmp_path, model):
     separate_song(tmp_path/'a.wav', tmp_path/'out', model)
     with pytest.raises(SongsepError, match='overwrite'): separate_song(tmp_path/'a.wav', tmp_path/'out', model, Output(bit_depth='24'))
     assert separate_song(tmp_path/'a.wav', tmp_path/'out', model, Output(bit_depth='24'), overwrite=True)['subtype'] == 'PCM_24'
+
+@pytest.mark.parametrize('name,codec', [('a.wav', None), ('a.mp3', 'mp3'), ('a.mp4', 'aac')])
+def test_a_part_of_a_song_is_what_the_song_holds_there(tmp_path, model, name, codec):
+    path, y = tmp_path/name, sound(2, 44100, 3)
+    encode(path, y, 44100, codec) if codec else write_audio(path, y, 44100)
+    want = whole(path)[:, 22050:88200]
+    r = separate_song(path, tmp_path/'out', model, Output(bit_depth='float32', start=.5, end=2))
+    stems = [whole(tmp_path/'out'/'a'/f) for f in r['files'].values()]
+    assert r['samples'] == 66150 and all(o.shape == want.shape for o in stems) and np.abs(sum(stems) - want).max() < 1e-6
+
+def test_a_song_and_its_parts_are_different_results(tmp_path, model):
+    sf.write(tmp_path/'a.wav', sound(1, 8000).T, 8000)
+    run = lambda **part: separate_song(tmp_path/'a.wav', tmp_path/'out', model, Output(**part))
+    receipt = run(start=.1, end=.5)
+    assert receipt['part'] == [.1, .5] and run(start=.1, end=.5)['skipped']
+    for other in ({}, dict(start=.2, end=.5), dict(end=.5)):
+        with pytest.raises(SongsepError, match='with other settings'): run(**other)
+
+def test_a_receipt_from_before_there_were_parts_is_that_of_the_song(tmp_path, model):
+    sf.write(tmp_path/'a.wav', sound(1, 8000).T, 8000)
+    separate_song(tmp_path/'a.wav', tmp_path/'out', model)
+    path = tmp_path/'out'/'a'/'separation.json'
+    write_json(path, {k: v for k,v in read_json(path).items() if k != 'part'})
+    assert separate_song(tmp_path/'a.wav', tmp_path/'out', model)['skipped']
+
+@pytest.mark.parametrize('name', ['a.wav', 'a.aac'])
+def test_a_part_behind_the_end_is_refused(tmp_path, model, name): # the length of an AAC stream is an estimate
+    path, y = tmp_path/name, sound(1, 44100)
+    encode(path, y, 44100, 'aac') if name == 'a.aac' else write_audio(path, y, 44100)
+    with pytest.raises(SongsepError, match='its part is to begin'): separate_song(path, tmp_path/'out', model, Output(start=60))
+    assert not (tmp_path/'out').exists()
 
 def test_two_songs_of_one_name_are_refused(tmp_path):
     (tmp_path/'x').mkdir()
