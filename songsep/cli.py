@@ -144,8 +144,8 @@ def _time(text):
     "Seconds of a time such as 90, 1:30 or 1:02:30.5"
     try: seconds = sum(float(o)*60**i for i,o in enumerate(reversed(str(text).split(':'))))
     except ValueError: seconds = -1
-    if not 0 <= seconds < 1e9: raise typer.BadParameter(f"{text!r} is no time. Write seconds, or minutes:seconds such as 1:30.")
-    return seconds
+    if 0 <= seconds < 1e9: return seconds
+    raise typer.BadParameter(f"{text!r} is no time. Write seconds, or minutes:seconds such as 1:30.")
 
 def _format(value): return value and value.lower().removeprefix('.')
 
@@ -252,8 +252,9 @@ def _fail_for(done, tell):
     'songsep separate song.mp3 --model htdemucs --start 1:00 --end 1:30',
     'songsep separate -p spleeter:2stems song.mp3 -o out', 'songsep separate song.wav --json -q'))
 def separate(songs:Songs, out:Results=Path('results'), model:SongModel=None, then:Then=None,
-    stems:Stems=None, two_stems:TwoStems=None, mix:Mix=None, start:Begin=None, end:End=None, fmt:Format=None, bit_depth:BitDepth=None,
-    filename:Filename=None, overwrite:Overwrite=False, resume:Resume=True, engine:Engine='auto', device:Device='auto',
+    stems:Stems=None, two_stems:TwoStems=None, mix:Mix=None, start:Begin=None, end:End=None,
+    fmt:Format=None, bit_depth:BitDepth=None, filename:Filename=None, overwrite:Overwrite=False,
+    resume:Resume=True, engine:Engine='auto', device:Device='auto',
     dask:SongsDask=None, stream:Stream=None, report:Report=False, quiet:Quiet=False, as_json:Json=False,
     params_filename:ParamsFilename=None, name:Name=None, codec:Codec=None, mp3:Mp3=False, flac:Flac=False,
     int24:Int24=False, float32:Float32=False, filename_format:FilenameFormat=None, offset:Offset=None,

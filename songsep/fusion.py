@@ -106,7 +106,7 @@ def tidy(self:Graph):
 QUERY, KEY, BACK = [1, 2, 0, 3], [1, 2, 3, 0], [2, 0, 1, 3] # how (length, 1, heads, size) is turned, and turned back
 
 def _attention(g, softmax):
-    "What a softmax is part of: the turned queries, keys and values, the scale, and the last node; `None` if it is another"
+    "What a softmax is part of: turned queries, keys and values, the scale, and the last node; `None` if it is another"
     scores, mixed = g.made_by(softmax.input[0], 'MatMul'), g.taken_by(softmax, 'MatMul')
     last = g.taken_by(mixed, 'Transpose')
     if scores is None or last is None: return
@@ -167,10 +167,12 @@ def fuse_gates(
     found = 0
     for split in [n for n in g.graph.node if n.op_type == 'Split' and len(n.output) == 2]:
         conv = g.made_by(split.input[0], 'Conv')
-        if conv is None or g.taken_by(conv, 'Split') is None or len(conv.input) < 3 or g.setting(split, 'axis') != 1: continue
-        if len(g.shape[split.input[0]]) != 4 or g.setting(conv, 'group') not in (None, 1): continue
+        if conv is None or g.taken_by(conv, 'Split') is None or len(conv.input) < 3: continue
+        if g.setting(split, 'axis') != 1 or len(g.shape[split.input[0]]) != 4: continue
+        if g.setting(conv, 'group') not in (None, 1): continue
         halves = zip(*(np.split(g.value(i), 2) for i in conv.input[1:]))
-        new = [g.onnx.helper.make_node('Conv', [conv.input[0], *map(g.constant, h)], [o]) for h,o in zip(halves, split.output)]
+        half = lambda values, name: g.onnx.helper.make_node('Conv', [conv.input[0], *map(g.constant, values)], [name])
+        new = list(map(half, halves, split.output))
         for o in new: o.attribute.extend(conv.attribute)
         g.replace(split, new)
         found += 1

@@ -156,7 +156,8 @@ def _compute(song, model, then, output, W, spool, progress, remark):
             out.write(np.ascontiguousarray(y)) # `tofile` would not say that the disk is full
             done += len(y)
             progress(min(1., done/song.samples), 'separating')
-    if not done: raise SoundError(f"{song.path} ends before {output.start:g} s, where its part is to begin. Begin earlier.")
+    if not done:
+        raise SoundError(f"{song.path} ends before {output.start:g} s, where its part is to begin. Begin earlier.")
     return peak
 
 def _wanted(song, output, remark):
