@@ -27,8 +27,8 @@ def one_line(
     return ' '.join(str(e).split())[:most] or type(e).__name__
 
 # %% ../nbs/00_core.ipynb #0005b
-EXTRAS = dict(train='training', synth='rendering MIDI files', eval='scoring with BSSEval', app='the app', cluster='a Dask cluster',
-              graphs='importing a graph')
+EXTRAS = dict(train='training', synth='rendering MIDI files', eval='scoring with BSSEval', app='the app',
+              cluster='a Dask cluster', graphs='importing a graph')
 
 class MissingExtra(SongsepError, ImportError):
     "A library is missing that one of songsep's extras brings."
@@ -60,13 +60,17 @@ class Config:
 
     def __post_init__(self):
         for k in ('sr', 'segment', 'n_fft', 'hop_length'):
-            if not getattr(self, k) > 0: raise SongsepError(f"`{k}` must be greater than zero. Received: {getattr(self, k)}")
+            value = getattr(self, k)
+            if not value > 0: raise SongsepError(f"`{k}` must be greater than zero. Received: {value}")
         if self.hop_length > self.n_fft//2:
-            raise SongsepError(f"`hop_length` must be at most n_fft/2={self.n_fft//2}, or samples get lost between frames. Received: {self.hop_length}")
+            raise SongsepError(f"`hop_length` must be at most n_fft/2={self.n_fft//2}, or samples get lost between "
+                               f"frames. Received: {self.hop_length}")
         if self.segment_samples < self.n_fft:
-            raise SongsepError(f"`segment` must hold at least one frame of {self.n_fft/self.sr:.3f} s. Received: {self.segment} s")
+            frame = self.n_fft/self.sr
+            raise SongsepError(f"`segment` must hold at least one frame of {frame:.3f} s. Received: {self.segment} s")
         if self.max_hz is not None and not 0 < self.max_hz <= self.sr/2:
-            raise SongsepError(f"`max_hz` must lie above 0 and at most at sr/2={self.sr/2:g} Hz. Received: {self.max_hz}")
+            raise SongsepError(f"`max_hz` must lie above 0 and at most at sr/2={self.sr/2:g} Hz. "
+                               f"Received: {self.max_hz}")
 
     @property
     def segment_samples(self) -> int: # Samples in one segment
@@ -91,9 +95,10 @@ def config_from(
     where:str='the settings' # What is being read, for the error message
 ) -> Config: # The same configuration
     "Read a configuration back; unknown names are an error."
-    if not isinstance(d, dict): raise SongsepError(f"{where} does not say with which settings it was made. Make it again.")
-    unknown = set(d) - {f.name for f in fields(Config)}
-    if unknown: raise SongsepError(f"{where} has settings unknown to this version: {', '.join(sorted(unknown))}. Update songsep.")
+    if not isinstance(d, dict):
+        raise SongsepError(f"{where} does not say with which settings it was made. Make it again.")
+    if unknown := sorted(set(d) - {f.name for f in fields(Config)}):
+        raise SongsepError(f"{where} has settings unknown to this version: {', '.join(unknown)}. Update songsep.")
     try: return Config(**d)
     except (TypeError, ValueError, OverflowError):
         raise SongsepError(f"{where} has a setting that is no such number. Make it again.") from None
@@ -104,8 +109,10 @@ def check_config(
     where:str # The artefact, for the error message
 ):
     "Refuse an artefact made with other settings, and show both values."
-    diff = [f"{k} is {v} there and {wanted.to_dict()[k]} here" for k,v in found.to_dict().items() if v != wanted.to_dict()[k]]
-    if diff: raise SongsepError(f"{where} was made with other settings: {'; '.join(diff)}. Use the same settings or another file.")
+    there, here = found.to_dict(), wanted.to_dict()
+    if diff := [f"{k} is {there[k]} there and {here[k]} here" for k in there if there[k] != here[k]]:
+        raise SongsepError(f"{where} was made with other settings: {'; '.join(diff)}. Use the same settings or another "
+                           "file.")
 
 # %% ../nbs/00_core.ipynb #0017
 class Project:
@@ -150,8 +157,8 @@ def disk_error(
         return DiskFull(f"no file in {folder} may be so large: FAT32 takes 4 GB at most, or a limit is set. "
                         "Choose another folder, or raise the limit.")
     if free >= max(need, 1<<20):
-        return DiskFull(f"the disk {disk} is full: {free/1e6:.0f} MB are left, but it takes no more files, or your quota "
-                        "is used up. Remove some files, and run the same again: it goes on where it stopped.")
+        return DiskFull(f"the disk {disk} is full: {free/1e6:.0f} MB are left, but it takes no more files, or your "
+                        "quota is used up. Remove some files, and run the same again: it goes on where it stopped.")
     missing = max(need - free, 1e6)/1e6
     return DiskFull(f"the disk {disk} is full: {free/1e6:.0f} MB are left, and {folder} needs {missing:.0f} MB more. "
                     "Free some, and run the same again: it goes on where it stopped.")
@@ -239,7 +246,8 @@ def write_json(
 ):
     "Write readable JSON, whole or not at all."
     text = json.dumps(obj, indent=2, ensure_ascii=False) + '\n'
-    with write_aside(path) as p: p.write_bytes(text.encode('utf-8', 'backslashreplace')) # a name that is no UTF-8 becomes JSON's own \\udce9
+    as_bytes = text.encode('utf-8', 'backslashreplace') # a name that is no UTF-8 becomes JSON's own \\udce9
+    with write_aside(path) as p: p.write_bytes(as_bytes)
 
 def read_json(
     path:str|Path # The file to read
@@ -247,7 +255,8 @@ def read_json(
     "Read JSON, with a sentence instead of a traceback when the file is missing or damaged."
     try: return json.loads(Path(path).read_text(encoding='utf-8'))
     except FileNotFoundError: raise SongsepError(f"{path} does not exist.") from None
-    except (UnicodeDecodeError, json.JSONDecodeError) as e: raise SongsepError(f"{path} is not valid JSON ({e}). Restore it or make it again.") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as e:
+        raise SongsepError(f"{path} is not valid JSON ({e}). Restore it or make it again.") from None
 
 def sha256(
     path:str|Path # Any file
@@ -267,7 +276,8 @@ def safe_name(
     if not out or out.startswith('.') or re.search(r'[\x00-\x1f/\\:*?"<>|]', out):
         raise SongsepError(f"{name!r} can't be used as a file name. Use letters, digits, blanks, - and _.")
     if (n := len(out.encode('utf-8', 'replace'))) > 240: # 255 with what comes behind it
-        raise SongsepError(f"{short_name(out, 60)}... has {n} bytes, and 240 are the most that have room in a file name. Choose a shorter name.")
+        raise SongsepError(f"{short_name(out, 60)}... has {n} bytes, and 240 are the most that have room in a file "
+                           "name. Choose a shorter name.")
     return out
 
 # %% ../nbs/00_core.ipynb #0030

@@ -49,7 +49,8 @@ def _codecs():
 def _engines():
     import onnxruntime as ort
     keras = f"Keras on {os.environ.get('KERAS_BACKEND', 'tensorflow')}" if find_spec('keras') else 'no Keras'
-    return f"ONNX Runtime ({', '.join(o.removesuffix('ExecutionProvider') for o in ort.get_available_providers())}), {keras}"
+    devices = ', '.join(o.removesuffix('ExecutionProvider') for o in ort.get_available_providers())
+    return f"ONNX Runtime ({devices}), {keras}"
 
 def _trains():
     "What a training would compute on"
@@ -63,8 +64,9 @@ def diagnose(
 ) -> dict: # Heading to a line of text
     "Look at everything that separating depends on."
     import psutil
-    memory = psutil.virtual_memory()
-    out = {'songsep': f"{versions().get('songsep', 'not installed')} on Python {platform.python_version()}, {platform.system()} {platform.machine()}, {processors()} of {os.cpu_count()} processors",
+    memory, own = psutil.virtual_memory(), versions().get('songsep', 'not installed')
+    system = f'{platform.system()} {platform.machine()}, {processors()} of {os.cpu_count()} processors'
+    out = {'songsep': f"{own} on Python {platform.python_version()}, {system}",
            'versions': ', '.join(f'{k} {v}' for k,v in versions().items() if k != 'songsep'),
            'engines': _engines(), 'codecs': _codecs(),
            'models': ', '.join(list_models(folder)) or 'none',

@@ -60,7 +60,7 @@ def run_jobs(
     items:list, # What to do it to; plain values
     n_jobs:int|None=None, # Processes at a time; `None` takes one for each of `processors()`, 1 stays in this process
     dask:str|None=None # Address of a Dask scheduler, such as `tcp://127.0.0.1:8786`, to work there instead
-) -> Iterator[tuple]: # Pairs of an item's index and `fn(item)`, or the `SongsepError` it ended with, in the order they finish
+) -> Iterator[tuple]: # As they finish: an item's index and `fn(item)`, or the `SongsepError` it ended with
     "Do the same to many items, each in some process."
     return _on_dask(fn, items, dask) if dask else _on_cores(fn, items, n_jobs or processors())
 
@@ -81,7 +81,8 @@ def _on_cores(fn, items, n):
             else: yield i, SongsepError(f"{items[i]}: the process at work on it died {STRIKES} times. {why}")
 
 # %% ../nbs/00a_jobs.ipynb #0013
-WORKER_ENV = dict.fromkeys(('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS', 'PYTHONSAFEPATH'), '1') # one thread each, and nothing from the current folder
+_ONE_THREAD = 'OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS'
+WORKER_ENV = dict.fromkeys((*_ONE_THREAD, 'PYTHONSAFEPATH'), '1') # the last: nothing from the current folder
 
 def _start_tracker():
     "Start the helper process of the pool, which takes this process's environment"
@@ -122,8 +123,11 @@ def _shadow(folder, version=sys.version_info):
 
 def _why(died):
     "What ended a worker, from what the pool says about it"
-    if file := _shadow('.'): return f"{Path.cwd()/file} has the name of a module of Python's: rename it, or work in another folder."
-    if 'SIGKILL' in died: return 'The system ended it, as it does when memory runs out: use fewer processes (--jobs 1), or close other programs.'
+    if file := _shadow('.'):
+        return f"{Path.cwd()/file} has the name of a module of Python's: rename it, or work in another folder."
+    if 'SIGKILL' in died:
+        return ('The system ended it, as it does when memory runs out: use fewer processes (--jobs 1), '
+                'or close other programs.')
     crash = re.search(r'SIG[A-Z]+', died)
     return f"A library crashed on it{f' ({crash[0]})' if crash else ''}: leave it out, and please report it."
 

@@ -29,12 +29,13 @@ def list_models(
     return {p.parent.name: p.parent for found in here for p in found}
 
 # %% ../nbs/20_models.ipynb #0031
-PACE = {'drums': 46, 'band': 42, 'kit': 42, 'spleeter-2stems': 36, 'spleeter-4stems': 18, 'spleeter-5stems': 14, 'htdemucs': 1} # seconds of song a second
+PACE = {'drums': 46, 'band': 42, 'kit': 42, 'spleeter-2stems': 36, 'spleeter-4stems': 18, 'spleeter-5stems': 14,
+        'htdemucs': 1} # seconds of song a second
 
 def model_facts(
     root:str|Path='.' # A project's root
-) -> dict: # Name to `folder`, `stems`, `max_hz`, `megabytes`, `engines`, `licence`, `pace`; to `error` where it can't be read; with `pull`, a command, in place of `folder` where it is not here yet
-    "All models at hand and those that can be pulled."
+) -> dict: # Name to `folder` or `pull`, and `stems`, `max_hz`, `megabytes`, `engines`, `licence`, `pace`, or `error`
+    "All models at hand, and those that the command in `pull` fetches; `error` says why one can't be read."
     out = {name: {'folder': str(folder)} for name,folder in list_models(root).items()}
     for o in out.values():
         folder = Path(o['folder'])
@@ -46,7 +47,8 @@ def model_facts(
         o |= {'stems': spec.stems, 'max_hz': spec.config.max_hz or spec.config.sr/2, 'megabytes': round(size/1e6, 1),
               'engines': ['onnx']*has_graph(folder, spec) + ['keras']*(spec.architecture != GRAPH),
               'licence': spec.licence or _licence(folder)} | _pace(folder.name)
-    return out | {name: FACTS[name] | _pace(name) | {'pull': f'songsep models pull {name}'} for name in PUBLISHED if name not in out}
+    away = [name for name in PUBLISHED if name not in out]
+    return out | {name: FACTS[name] | _pace(name) | {'pull': f'songsep models pull {name}'} for name in away}
 
 def _licence(folder): return 'Apache-2.0' if folder.parent == SHIPPED else FACTS.get(folder.name, {}).get('licence')
 
@@ -61,7 +63,8 @@ def where_to_get(
 ) -> str: # A sentence; empty where no model gives it
     "Which models give a stem, and what to type for each."
     def way(name, o):
-        return f"{name} (`{o['pull']}`, {o['megabytes']} MB, {o['licence']})" if 'pull' in o else f"{name} (here: `--model {name}`)"
+        if 'pull' not in o: return f"{name} (here: `--model {name}`)"
+        return f"{name} (`{o['pull']}`, {o['megabytes']} MB, {o['licence']})"
     found = [way(k, o) for k,o in model_facts(root).items() if _same(stem) in map(_same, o.get('stems', ()))]
     return f"Models that give {stem}: {', '.join(found)}." if found else ''
 
@@ -88,7 +91,7 @@ class Model:
     folder:Path # Where it lives
     spec:ModelSpec # What it is
     engine:str # `onnx` or `keras`
-    forward:Callable # What `songsep.kinds` sees to what it says; of magnitudes (n, bins, frames, channels) to (n, bins, frames, targets*channels)
+    forward:Callable # What a kind sees to what it says; magnitudes (n, bins, frames, channels) to targets*channels
     threads:int=1 # How many may call `forward` at the same time
     device:str='cpu' # What it computes on
     @property
@@ -123,7 +126,8 @@ def open_model(
     current = has_graph(folder, spec)
     if engine == 'auto': engine = 'onnx' if current or spec.architecture == GRAPH else 'keras'
     if engine == 'keras': return Model(folder, spec, engine, keras_engine(folder))
-    if not current: raise SongsepError(f"{folder} has no ONNX graph that belongs to its model.json. Use --engine keras.")
+    if not current:
+        raise SongsepError(f"{folder} has no ONNX graph that belongs to its model.json. Use --engine keras.")
     device, n = find_device(device), min(KINDS[spec.kind].at_once, processors())
     return Model(folder, spec, engine, onnx_engine(folder/'model.onnx', device, n), n, device)
 
@@ -138,8 +142,8 @@ def _rows(facts):
         for name in (k for k,o in readable.items() if stem in o['stems']): yield stem, name, *_cells(facts[name])
 
 def _cells(o):
-    speed = f"{o['pace']:g} x" if 'pace' in o else ''
-    return f"{o['max_hz']/1000:.0f} kHz", f"{o['megabytes']:.0f}", speed, 'to fetch' if 'pull' in o else 'here', o['licence'] or ''
+    speed, where = f"{o['pace']:g} x" if 'pace' in o else '', 'to fetch' if 'pull' in o else 'here'
+    return f"{o['max_hz']/1000:.0f} kHz", f"{o['megabytes']:.0f}", speed, where, o['licence'] or ''
 
 
 # %% ../nbs/20_models.ipynb #0039

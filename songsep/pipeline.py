@@ -37,17 +37,22 @@ class PipelineHandler:
     ):
         self.config = Config(SAMPLE_RATE, SEGMENT_LENGTH_IN_SECONDS, FRAME_SIZE, HOP_LENGTH)
         self.project, self.batch_size = Project(PROJECT_ROOT_PATH).make(), BATCH_SIZE
-        self.audio_path, self.store_path = (self.project.dictionaries/o for o in ('audioData.npy', 'spectrogramData.h5'))
+        self.audio_path = self.project.dictionaries/'audioData.npy'
+        self.store_path = self.project.dictionaries/'spectrogramData.h5'
         self.model_folder = self.project.saved_models/'modelCheckpoint'
         self.checkpoint_path = self.model_folder.with_suffix('.h5')
         self.recipe = self._recipe()
-        if len(self.recipe.targets) != NUMBER_OF_OUTPUT_CHANNELS:
-            raise SongsepError(f"NUMBER_OF_OUTPUT_CHANNELS is {NUMBER_OF_OUTPUT_CHANNELS}, and recipe {self.recipe.name} has {len(self.recipe.targets)} targets: "
-                               f"{', '.join(self.recipe.targets)}. Put a recipe with as many targets into {self.project.data}.")
+        name, targets = self.recipe.name, self.recipe.targets
+        if len(targets) != NUMBER_OF_OUTPUT_CHANNELS:
+            raise SongsepError(f"NUMBER_OF_OUTPUT_CHANNELS is {NUMBER_OF_OUTPUT_CHANNELS}, and recipe {name} has "
+                               f"{len(targets)} targets: {', '.join(targets)}. Put a recipe with as many targets into "
+                               f"{self.project.data}.")
 
     def _recipe(self):
         own = sorted(self.project.data.glob('*.yaml'))
-        if len(own) > 1: raise SongsepError(f"{self.project.data} holds several recipes: {', '.join(o.name for o in own)}. Keep one.")
+        if len(own) > 1:
+            names = ', '.join(o.name for o in own)
+            raise SongsepError(f"{self.project.data} holds several recipes: {names}. Keep one.")
         return load_recipe(own[0]) if own else recipe_from(load_recipe('drums').to_dict(), 'training_data_drums')
 
 # %% ../nbs/30_pipeline.ipynb #0007
@@ -96,14 +101,18 @@ def trainModel(self:PipelineHandler,
     weightDecay:float=1e-6, # Decay of the weights
     learningRate:float=1e-3, # Until epoch 20; then a tenth
     optimizer:str='adam', # `adam` (AdamW) or `sgd`
-    alpha:float=0, # Weight of the first of two targets in the loss, the other gets 1-alpha; 0 balances the targets' volumes
+    alpha:float=0, # Weight of the first of two targets in the loss, 1-alpha of the other; 0 balances their volumes
     epochs:int=40 # Epochs in all
 ) -> dict: # History: lists `loss` and `val_loss`
     "Steps 7 and 8: batches from the store, and the U-Net of arXiv 1810.11520."
-    if alpha and len(self.recipe.targets) != 2: raise SongsepError(f"one alpha divides between two targets; {self.recipe.name} has {len(self.recipe.targets)}. Use alpha=0, which balances them.")
+    n = len(self.recipe.targets)
+    if alpha and n != 2:
+        raise SongsepError(f"one alpha divides between two targets; {self.recipe.name} has {n}. Use alpha=0, which "
+                           "balances them.")
     if not 0 <= alpha <= 1: raise SongsepError(f"alpha must lie between 0 and 1. Received: {alpha}")
-    settings = dict(architecture='unet', arguments=ORIGINAL_NETWORK, epochs=epochs, batch_size=self.batch_size, learning_rate=learningRate,
-                    weight_decay=weightDecay, optimizer=optimizer, alphas=[alpha, 1-alpha] if alpha else None, verbose=2)
+    alphas = [alpha, 1-alpha] if alpha else None
+    settings = dict(architecture='unet', arguments=ORIGINAL_NETWORK, epochs=epochs, batch_size=self.batch_size,
+                    learning_rate=learningRate, weight_decay=weightDecay, optimizer=optimizer, alphas=alphas, verbose=2)
     self._keep_foreign()
     try: history = train(self.store_path, self.model_folder, **settings)
     except OtherSettings:
@@ -136,7 +145,8 @@ def _trained(self:PipelineHandler):
     "The model folder to separate with"
     path, folder = self.checkpoint_path, self.model_folder
     trained = (folder/'model.json').exists()
-    if not path.exists() and not trained: raise SongsepError(f"{path} does not exist. Train a model, or put trained weights there.")
+    if not path.exists() and not trained:
+        raise SongsepError(f"{path} does not exist. Train a model, or put trained weights there.")
     if not path.exists() or _belongs(path, folder): return folder
     if not trained: return self._converted()
     newer, older = (path, folder) if path.stat().st_mtime > (folder/'model.json').stat().st_mtime else (folder, path)

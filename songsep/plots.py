@@ -79,7 +79,8 @@ def show_stems(
 ): # The axes, an array with one for each
     "Draw spectrograms below each other."
     import matplotlib.pyplot as plt
-    fig, axs = plt.subplots(len(specs), 1, figsize=(8, 2.2*len(specs)), sharex=True, layout='constrained', squeeze=False)
+    size = 8, 2.2*len(specs)
+    fig, axs = plt.subplots(len(specs), 1, figsize=size, sharex=True, layout='constrained', squeeze=False)
     axs, ref = axs[:,0], max(next(iter(specs.values())).max(), 1e-12)
     for ax,(k,S) in zip(axs, specs.items()):
         im = _levels(ax, S, sr, hop_length, n_fft, 80, ref, k)
@@ -104,6 +105,8 @@ def show_mask(
     return ax
 
 # %% ../nbs/02_plots.ipynb #0016
+_BESIDE = dict(loc='center left', bbox_to_anchor=(1, .5), frameon=False) # of a legend
+
 def _spans(n, n_bands, over):
     "Where spans of frames or of bins begin, and the last one's end; bins by the octave, without 0 Hz, as ears do"
     edges = np.linspace(0, n, n_bands+1) if over == 'time' else np.geomspace(1, n, n_bands+1)
@@ -130,7 +133,9 @@ def show_energy(
         ax.set_xscale('log')
         ax.xaxis.set_major_formatter('{x:g}')
     ax.set(xlabel='s' if over == 'time' else 'kHz', ylabel='% of energy', xlim=(x[0], x[-1]), ylim=(0, 100))
-    ax.legend(areas[::-1], [f'{k} {v:.0%}' for k,v in zip(specs, whole/max(whole.sum(), 1e-20))][::-1], loc='center left', bbox_to_anchor=(1, .5), frameon=False)
+    shares = whole/max(whole.sum(), 1e-20)
+    labels = [f'{k} {v:.0%}' for k,v in zip(specs, shares)]
+    ax.legend(areas[::-1], labels[::-1], **_BESIDE)
     return ax
 
 # %% ../nbs/02_plots.ipynb #0019
@@ -142,16 +147,19 @@ def best_epoch(
     return int((np.argmin if 'loss' in monitor else np.argmax)(history[monitor]))
 
 def show_history(
-    history:dict, # Lists of equal length: `loss`, `val_loss`, perhaps `learning_rate`, and what a judge said, such as `sdr`
+    history:dict, # Lists of equal length: `loss`, `val_loss`, perhaps `learning_rate`, and what a judge said (`sdr`)
     monitor:str='val_loss', # What says which epoch is best, as for `best_epoch`
     ax=None # Matplotlib axes; new ones if `None`
 ): # The axes of the loss
     "Draw a training history and mark its best epoch."
     ax, lines = _axes(ax, figsize=(6, 2.5)), []
-    def line(ax, k, label, **kw): lines.extend(ax.plot(range(1, len(history[k])+1), history[k], marker='.', label=label, **kw))
+    def line(ax, k, label, **kw):
+        epochs = range(1, len(history[k])+1)
+        lines.extend(ax.plot(epochs, history[k], marker='.', label=label, **kw))
     for k,label,c in (('loss', 'training', COLOURS[0]), ('val_loss', 'validation', COLOURS[1])):
         if history.get(k): line(ax, k, label, color=c)
-    others = [k for k in (monitor, 'sdr', *history, 'learning_rate') if history.get(k) and k not in ('loss', 'val_loss')]
+    wanted = [k for k in (monitor, 'sdr', *history, 'learning_rate') if k not in ('loss', 'val_loss')]
+    others = [k for k in wanted if history.get(k)]
     for k in sorted(others, key=lambda k: k == 'learning_rate')[:1]:
         right, label = ax.twinx(), k.replace('_', ' ')
         right.set_ylabel(label + ' (dB)'*('sdr' in k))
@@ -160,7 +168,8 @@ def show_history(
     if history.get(monitor): ax.axvline(best_epoch(history, monitor)+1, color='grey', lw=.7, ls=':')
     ax.set(xlabel='epoch', ylabel='loss')
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.legend(lines, [o.get_label() for o in lines], loc='lower center', bbox_to_anchor=(.5, 1), ncols=len(lines) or 1, frameon=False)
+    above = dict(loc='lower center', bbox_to_anchor=(.5, 1), ncols=len(lines) or 1, frameon=False)
+    ax.legend(lines, [o.get_label() for o in lines], **above)
     return ax
 
 # %% ../nbs/02_plots.ipynb #0024
@@ -175,7 +184,8 @@ def show_scores(
     "Draw a target's scores, song by song."
     songs = list(dict.fromkeys(s for by in scores.values() for s,o in by.items() if target in o))
     if not songs: raise SongsepError(f"no song has a score for {target}.")
-    values = np.array([[by.get(s, {}).get(target, {}).get(metric, np.nan) for s in songs] for by in scores.values()], float) # (methods, songs)
+    score = lambda by, song: by.get(song, {}).get(target, {}).get(metric, np.nan)
+    values = np.array([[score(by, s) for s in songs] for by in scores.values()], float) # (methods, songs)
     heard = np.isfinite(values).any(0)
     songs, values = [s for s,h in zip(songs, heard) if h], values[:, heard]
     order = np.nanmean(values, 0).argsort() if songs else []
@@ -190,5 +200,5 @@ def show_scores(
     else: ax.set_yticks(rows, names, parse_math=False)
     ax.set(xlabel={'sdr': 'SDR, dB', 'si_sdr': 'SI-SDR, dB'}.get(metric, metric), ylim=(-.7, max(len(songs), 1) - .3))
     _title(ax, target)
-    for o in ax.legend(title='median', loc='center left', bbox_to_anchor=(1, .5), frameon=False).get_texts(): o.set_parse_math(False)
+    for o in ax.legend(title='median', **_BESIDE).get_texts(): o.set_parse_math(False)
     return ax
