@@ -18,10 +18,7 @@ THERE = ('torch', 'numpy', 'scipy', 'PyYAML', 'packaging', 'typing-extensions')
 PLATFORMS = ('manylinux_2_28_x86_64', 'manylinux_2_27_x86_64', 'manylinux_2_24_x86_64', 'manylinux_2_17_x86_64', 'manylinux2014_x86_64')
 FLUID = re.compile(r'pygame_ce\.libs/lib(fluidsynth|sndfile|ogg|vorbis|vorbisenc|FLAC|opus)-') # of pygame-ce's wheel, which is 12 MB
 FONTS = ('sounds/sf2/sf_GMbank.sf2', 'fluidr3mono-gm-soundfont/FluidR3Mono_GM.sf3')
-RECORDED = ('BJA_Pacific', 'ColomboAcousticDrumkit', 'ForzeeStereo', 'Millo-Drums_v.1', 'Millo_MultiLayered2',
-            'The Black Pearl 1.0', 'rumpf_kit_z01_h2')
 PLAYED = ('easyrpg_rtp', 'freedoom', 'mma_generated') # the other MIDI songs test
-ELECTRONIC = ('Audiophob', 'ElectricEmpireKit', 'HardElectro1', 'VariBreaks')
 KEPT_OUT = ('gogodze_retro', 'gogodze_dry') # they test; the second is the first by other microphones
 SONGS = ('hydrogen', 'potassium', 'rubidium', 'sodium')
 RATE, SONG_SECONDS = 24000, 150 # the networks hear up to 11 kHz
@@ -86,6 +83,7 @@ def performances(folder):
 def jobs_of(data, usr):
     "What to pack, most important first: (name, what makes it)"
     from fonts import pack_font
+    from kits import ELECTRONIC, RECORDED
     def copied(source): return lambda to: (to.parent.mkdir(parents=True, exist_ok=True), shutil.copyfile(source, to))
     midi, drums, hydrogen = data/'midi', data/'drum_midi', usr/'hydrogen/data/drumkits'
     yield 'midi.tar.xz', lambda to: pack_tar(to, [o for k in PLAYED for o in (midi/k).rglob('*.mid')], midi)

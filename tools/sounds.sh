@@ -1,4 +1,4 @@
-# Where the sounds are that the models learn from, sourced by the scripts that train them: Debian's, and those of the folder $data
+# Where the sounds are that the models learn from, sourced by the scripts that train them, which lie in $here: Debian's, and those of the folder $data
 fluid=/usr/share/fluidr3mono-gm-soundfont/FluidR3Mono_GM.sf3
 muse=/usr/share/sounds/sf3/MuseScore_General_Lite.sf3
 sounds=/usr/share/sounds/sf2
@@ -7,18 +7,16 @@ samples=/usr/share/sonic-pi/samples
 rock=/usr/share/games/fretsonfire/data/songs
 
 # Drums, each hit of them recorded. `gogodze_retro`, Red Zeppelin and Millo_MultiLayered3 stay out: they test
-debian=()
-for kit in BJA_Pacific ColomboAcousticDrumkit ForzeeStereo Millo-Drums_v.1 Millo_MultiLayered2 'The Black Pearl 1.0' rumpf_kit_z01_h2; do
-    debian+=(--drum-soundfont "$hydrogen/$kit")
-done
+debian=() names=$(python "$here/kits.py" recorded)
+while read -r kit; do debian+=(--drum-soundfont "$hydrogen/$kit"); done <<< "$names"
 recorded=(--drum-soundfont $sounds/Black_Pearl_4_LV2.sf2 "${debian[@]}")
 for kit in franken_plate franken_steel gogodze_dry muldjord_{close,franken,freepats,room} osdk_{dry,plate}; do
     recorded+=(--drum-soundfont "$data/kits/$kit")
 done
 
 # Machines: Hydrogen's, and the electronic kits of the soundfonts
-electronic=()
-for kit in Audiophob ElectricEmpireKit HardElectro1 VariBreaks; do electronic+=(--drum-soundfont "$hydrogen/$kit"); done
+electronic=() names=$(python "$here/kits.py" electronic)
+while read -r kit; do electronic+=(--drum-soundfont "$hydrogen/$kit"); done <<< "$names"
 for font in $fluid $muse $sounds/sf_GMbank.sf2; do electronic+=(--drum-soundfont "$font"); done
 
 # Instruments: General MIDI, and recordings of a few; plates for --varied
