@@ -60,6 +60,18 @@ def _opus(blocks, sr, channels):
         for frame in [*convert(None), None]: file.mux(track.encode(frame))
     return b64encode(out.getvalue()).decode()
 
+_PIECE, _JOINT = 30, .1 # seconds: of a file, which console.js knows too; of what it shares with the next
+
+def _opus_files(blocks, sr, channels):
+    "The same in files of half a minute, which blanks divide"
+    files, last, joint = [], None, int(_JOINT*sr)
+    code = lambda *ys: files.append(_opus([o for o in ys if o is not None], sr, channels))
+    for y in rechunk(blocks, _PIECE*sr):
+        if last is not None: code(last, y[:, :joint])
+        last = None if files and y.shape[1] <= joint else y # the file before has all of it
+    if last is not None or not files: code(last)
+    return ' '.join(files)
+
 # %% ../nbs/25_console.ipynb #0007
 COLUMNS, ROWS, RANGE_DB = 800, 72, 65
 
@@ -208,7 +220,7 @@ def _seen(path, seconds, gain=1., part=_WHOLE):
         for y in _beginning(path, seconds, 256*looks.hop, part):
             looks.see(y := y*np.float32(gain))
             yield y
-    return looks, _opus(blocks(), looks.sr, 2 if info.channels == 2 else 1)
+    return looks, _opus_files(blocks(), looks.sr, 2 if info.channels == 2 else 1)
 
 # %% ../nbs/25_console.ipynb #page1
 def _page(title, body):

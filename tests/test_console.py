@@ -264,6 +264,24 @@ def test_a_stem_is_downloaded_as_it_sounds(console, tmp_path):
     assert sr == SR and y.shape[1] == 2 and abs(len(y)/SR - SECONDS) < .05
     assert spectrum.argmax() == TONES['bass'] and abs(spectrum.max() - .2) < .02
 
+def test_files_of_half_a_minute_meet_unheard(page, tmp_path):
+    "A browser decodes each alone: what is decoded of a whole song at a time takes a gigabyte"
+    sr, seconds = 16000, 32
+    t = np.arange(seconds*sr)/sr
+    y = (.3*np.sin(2*np.pi*440*t) + .2*np.sin(2*np.pi*(300*t + 20*t**2))*(t%.5 < .25))[None].astype('float32')
+    write_audio(tmp_path/'a.wav', y, sr)
+    html = console_page({'a': tmp_path/'a.wav'})
+    assert len(re.search(r'class="sound">([^<]+)', html)[1].split(' ')) == 2
+    (tmp_path/'console.html').write_text(html, encoding='utf-8')
+    page.goto((tmp_path/'console.html').as_uri())
+    until(page, '!document.querySelector(".play").disabled', 30)
+    assert page.locator('.time').inner_text() == '0:00 / 0:32'
+    def error(start): # in tenths of a second, relative to the sound
+        got = np.array(page.evaluate('async a => Array.from((await songsep.console.render(a, 1))[0])', start))
+        want = y[0, int(start*sr):][:len(got)]
+        return np.sqrt(((got - want)**2).reshape(10, -1).mean(1)).max()/want.std()
+    assert error(29.5) < 2*error(14.5) < .4
+
 def test_a_browser_that_lacks_the_codec_is_told_so(page, files, tmp_path):
     html = console_page(*files)
     (tmp_path/'console.html').write_text(re.sub(r'(class="sound">).{40}', r'\1' + 'A'*40, html), encoding='utf-8')

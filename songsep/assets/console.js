@@ -4,7 +4,8 @@
 
 const SILENT_DB = -40 // the lowest place of a volume slider means nothing at all
 const amplitude = db => db <= SILENT_DB ? 0 : 10**(db/20)
-const clock = t => `${Math.floor(t/60)}:${String(Math.floor(t%60)).padStart(2, '0')}`
+const whole = t => Math.floor(t + .005) // a sound that lost a sample on its way is as long as it was
+const clock = t => `${Math.floor(whole(t)/60)}:${String(whole(t)%60).padStart(2, '0')}`
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high)
 const press = (button, on) => button.setAttribute('aria-pressed', String(on))
 
@@ -15,16 +16,30 @@ function bytes(base64) {
   return res.buffer
 }
 
-const PIECE = 4, AHEAD = 8 // seconds: of what becomes an AudioBuffer at a time; of what waits to be played
+const FILE = 30, PIECE = 4, AHEAD = 8 // seconds: from one file of a sound to the next; of what becomes an AudioBuffer at a time; of what waits to be played
 
 // A sound in 16 bits, which is half of what an AudioBuffer takes
 class Sound {
-  constructor(buffer) {
-    const floats = Array.from({ length: buffer.numberOfChannels }, (_, c) => buffer.getChannelData(c))
-    Object.assign(this, { sr: buffer.sampleRate, length: buffer.length, duration: buffer.duration, top: 1 })
-    for (const y of floats) for (const v of y) this.top = Math.max(this.top, Math.abs(v)) // Opus may go beyond full scale
-    const scale = 32767/this.top
-    this.channels = floats.map(y => { const res = new Int16Array(y.length); for (let i = 0; i < y.length; i++) res[i] = Math.round(y[i]*scale); return res })
+  constructor(buffer, room = buffer.length) {
+    Object.assign(this, { sr: buffer.sampleRate, length: 0, top: 1 })
+    this.channels = Array.from({ length: buffer.numberOfChannels }, () => new Int16Array(room))
+    this.add(buffer, 0)
+  }
+
+  get duration() { return this.length/this.sr }
+
+  // What comes next, from a sample on: where it lies over what is there, one fades into the other
+  add(buffer, start) {
+    const floats = this.channels.map((_, c) => buffer.getChannelData(c)), over = Math.max(0, this.length - start)
+    let top = this.top // Opus may go beyond full scale
+    for (const y of floats) for (let i = 0; i < y.length; i++) top = Math.max(top, Math.abs(y[i]))
+    this.channels.forEach((to, c) => {
+      if (top > this.top) for (let i = 0; i < this.length; i++) to[i] = Math.round(to[i]*this.top/top)
+      const y = floats[c], scale = 32767/top
+      for (let i = 0; i < over; i++) to[start + i] = Math.round(to[start + i] + (y[i]*scale - to[start + i])*i/over)
+      for (let i = over; i < y.length; i++) to[start + i] = Math.round(y[i]*scale)
+    })
+    Object.assign(this, { top, length: start + buffer.length })
   }
 
   // The samples from `start` until before `end`, as they are played
@@ -106,8 +121,11 @@ class Console {
       const left = [...this.tracks]
       await Promise.all([1, 2].map(async () => { // two at a time: what is decoded is large until it has 16 bits
         for (let o; o = left.shift();) {
-          const text = o.lane.querySelector('.sound')
-          o.sound = new Sound(await decoder.decodeAudioData(bytes(text.textContent)))
+          const text = o.lane.querySelector('.sound'), files = text.textContent.split(' ')
+          for (const [i, file] of files.entries()) {
+            const buffer = await decoder.decodeAudioData(bytes(file))
+            i ? o.sound.add(buffer, i*FILE*this.sr) : o.sound = new Sound(buffer, files.length > 1 ? (files.length*FILE + 1)*this.sr : undefined)
+          }
           text.remove() // it is there twice now
         }
       }))
@@ -196,7 +214,7 @@ class Console {
     for (const [at, v] of [[4, 36 + bytes], [16, 16], [24, this.sr], [28, 2*n*this.sr], [40, bytes]]) file.setUint32(at, v, true)
     for (const [at, v] of [[20, 1], [22, n], [32, 2*n], [34, 16]]) file.setUint16(at, v, true)
     const samples = new Int16Array(file.buffer, 44)
-    sound.channels.forEach((y, c) => y.forEach((v, i) => { samples[i*n + c] = clamp(Math.round(v*sound.top), -32767, 32767) }))
+    sound.channels.forEach((y, c) => y.subarray(0, sound.length).forEach((v, i) => { samples[i*n + c] = clamp(Math.round(v*sound.top), -32767, 32767) }))
     return new Blob([file], { type: 'audio/wav' })
   }
 
