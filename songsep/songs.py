@@ -208,18 +208,18 @@ def song_name(
 # %% ../nbs/23_songs.ipynb #t001b
 def _check_places(out, places, inputs):
     "Files stay below the output folder, and are no song that is read"
-    kept = {*map(_identity, inputs)} - {None}
+    kept = {*map(_file_id, inputs)} - {None}
     for o in places:
         if not o or PurePosixPath(o).is_absolute() or {'..', '.'} & {*o.split('/')} or '\0' in o:
             raise SongsepError(f"{o!r} would lie outside {out}. Rename the song, or choose another --filename.")
         if (n := max(len(part.encode('utf-8', 'replace')) for part in o.split('/'))) > 255:
             raise SongsepError(f"{o} would be a file name of {n} bytes, and 255 are the most. "
                                "Rename the song, or choose a shorter --filename.")
-        if _identity(out/o) in kept:
+        if _file_id(out/o) in kept:
             raise SongsepError(f"{out/o} is a song that is to be read, and is never replaced. "
                                "Choose another output folder, or another --filename.")
 
-def _identity(path):
+def _file_id(path):
     "What two names of one file have in common; `None` where there is no file"
     try: found = os.stat(path)
     except (FileNotFoundError, NotADirectoryError): return None
@@ -302,9 +302,9 @@ def _write_runs(receipt_path, runs, before=()):
 # %% ../nbs/23_songs.ipynb #r003
 def _still_theirs(runs, folder, taken):
     "Runs without the files that are gone, or that another run is about to take; without runs that have none left"
-    gone = {None, *map(_identity, taken)}
+    gone = {None, *map(_file_id, taken)}
     for r in runs:
-        files = {k: o for k,o in r['files'].items() if _identity(folder/o) not in gone}
+        files = {k: o for k,o in r['files'].items() if _file_id(folder/o) not in gone}
         if files == r['files']: yield r
         elif files:
             level_db = {k: v for k,v in r.get('level_db', {}).items() if k in files}
