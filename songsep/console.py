@@ -248,7 +248,9 @@ def _one_rate(files):
 
 def _lanes(files, seconds, gain, part, progress):
     "How long the sounds are in seconds, and each name with its lane; the song has no hue"
-    def work(file): return _seen(file[1], seconds, *((gain, part) if file[2] is None else ()))
+    def work(file):
+        _, path, hue = file
+        return _seen(path, seconds, gain, part) if hue is None else _seen(path, seconds)
     found = []
     with ThreadPoolExecutor(min(processors(), 4)) as pool: # encoders and FFTs work outside Python
         for o in pool.map(work, files):

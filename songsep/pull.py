@@ -102,12 +102,15 @@ def _offline(said):
     "Do the last words of pip or npm mean that it reached nobody?"
     return re.search(f'{_OF_PIP}|{_OF_NPM}', said)
 
+class _Unreached(SongsepError):
+    "Nobody answered"
+
 def _by(tool, command, folder, ending):
     "The file that a package manager fetches; it is not installed, and nothing of it is run"
     run = subprocess.run([*command], capture_output=True, text=True)
     if (found := next(folder.glob(ending), None)) and not run.returncode: return found
     said = run.stderr.strip() or 'no file came'
-    if _offline(run.stdout + said): raise SongsepError(f"{tool} reaches no server")
+    if _offline(run.stdout + said): raise _Unreached(f"{tool} reaches no server")
     raise SongsepError(f"{tool} can't fetch it ({said.splitlines()[-1][:120]})")
 
 def _from_pip(requirement, folder):
@@ -124,16 +127,16 @@ def _from_npm(package, folder):
 
 # %% ../nbs/19c_pull.ipynb #0014b
 def _plain(e, address):
-    "What went wrong on the way to an address, in words"
+    "What went wrong on the way to an address"
     import requests
     host = urlsplit(address).netloc
-    if isinstance(e, requests.HTTPError): return f"{host} answers {e.response.status_code} ({e.response.reason})"
+    if isinstance(e, requests.HTTPError): return SongsepError(f"{host} answers {e.response.status_code} ({e.response.reason})")
     if isinstance(e, requests.exceptions.SSLError):
-        return f"{host} has a certificate that does not hold, or something stands between"
+        return SongsepError(f"{host} has a certificate that does not hold, or something stands between")
     unreached = requests.ConnectTimeout, requests.exceptions.ProxyError
-    if isinstance(e, unreached) or _offline(str(e)): return f"{host} can't be reached"
-    if isinstance(e, requests.RequestException): return f"the connection to {host} broke"
-    return f"what came can't be kept ({e.strerror or e})"
+    if isinstance(e, unreached) or _offline(str(e)): return _Unreached(f"{host} can't be reached")
+    if isinstance(e, requests.RequestException): return SongsepError(f"the connection to {host} broke")
+    return SongsepError(f"what came can't be kept ({e.strerror or e})")
 
 def _from_web(address, hash, folder, progress):
     import pooch, requests
@@ -146,7 +149,7 @@ def _from_web(address, hash, folder, progress):
             raise SongsepError(f"the file that came has another SHA-256 than {hash}") from None
         except (requests.RequestException, OSError) as e:
             why = _plain(e, address)
-            if last or 'broke' not in why: raise SongsepError(why) from None
+            if last or 'broke' not in str(why): raise why from None
 
 # %% ../nbs/19c_pull.ipynb #0015
 def fetch(
@@ -243,14 +246,14 @@ def pull_model(
                 unpack_checkpoint(archive, checkpoint, GRAPHS[name][:1] if name in GRAPHS else CHECKPOINT_FILES)
             except SongsepError as e:
                 if full := _disk(e, folder, name): raise full from None
-                why = str(e).rstrip('.')
-                failed, before = [*failed, f"{address}: {why}"], f" ({why})"
+                failed, before = [*failed, (address, e)], f" ({str(e).rstrip('.')})"
                 continue
             say('converting')
             try:
                 if name in GRAPHS: return _pulled_graph(checkpoint, folder, say)
                 return import_model(checkpoint, folder.parent, name, say=say)
             except (SongsepError, OSError) as e: raise _disk(e, folder, name) or e
-    online = 'Is this machine online? ' if any('reach' in o for o in failed) else ''
-    raise SongsepError(f"{name} could not be fetched. {'; '.join(failed)}. {online}It can also be fetched elsewhere, "
+    said = '; '.join(f"{address}: {e}".rstrip('.') for address,e in failed)
+    online = 'Is this machine online? ' if any(isinstance(e, _Unreached) for _,e in failed) else ''
+    raise SongsepError(f"{name} could not be fetched. {said}. {online}It can also be fetched elsewhere, "
                        "unpacked, and imported: `songsep models import FOLDER`.")

@@ -423,6 +423,7 @@ def instruments(self:Site,
     key = asked['key'] if asked.get('key') in keys else keys[0]
     return dict(keys=keys, key=key, classes=list(classes_of(tracks, key).items()))
 
+# %% ../nbs/29a_server.ipynb #serve35b
 def _named_targets(asked):
     "Names of targets and values of theirs, as a page sends them"
     targets = asked.get('targets')

@@ -424,6 +424,11 @@ def _then_said(then, groups):
     of = lambda m: _model_said(m) | {'masking': m.spec.masking, 'licence': m.spec.licence}
     return {'then': {k: of(m) | {'stems': groups[k]} for k,m in then.items()}} if then else {}
 
+def _asked_for(song, model, output, stream, then, groups):
+    "What tells one run from another"
+    said = {'song_sha256': sha256(song.path)} | _model_said(model) | _output_said(output)
+    return said | {'masking': model.spec.masking, 'stream': stream} | _then_said(then, groups)
+
 # %% ../nbs/23_songs.ipynb #0009
 def separate_song(
     path:str|Path, # The song
@@ -447,8 +452,7 @@ def separate_song(
     places, folder, inputs = [out/o for o in files.values()], receipt_path.parent, [song.path, *keep]
     names = {k: os.path.relpath(o, folder) for k,o in zip(files, places)}
     _check_places(out, [*files.values(), output.receipt(name)], inputs)
-    identity = {'song_sha256': sha256(song.path)} | _model_said(model) | _output_said(output)
-    identity |= {'masking': model.spec.masking, 'stream': stream} | _then_said(then, groups)
+    identity = _asked_for(song, model, output, stream, then, groups)
     part = _spool_folder(out, receipt_path, identity)
     made = [o for o in (folder, *folder.parents) if not o.exists()]
     try:
